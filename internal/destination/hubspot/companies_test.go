@@ -76,7 +76,7 @@ func organization(tb testing.TB, before, after row) destination.Message {
 }
 
 // member is a membership of user_1 in an organization, which the mirror has as it is given; nil: it does not.
-func member(tb testing.TB, of row, before, after row) destination.Message {
+func member(tb testing.TB, of, before, after row) destination.Message {
 	tb.Helper()
 	id := "org_1"
 	if of != nil {

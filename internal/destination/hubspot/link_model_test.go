@@ -52,7 +52,7 @@ func memberRef(o, u int) record.Ref {
 	return record.Ref{Type: record.Membership, ID: record.MembershipID(orgRef(o).ID, userRef(u).ID)}
 }
 
-func newClub(tb testing.TB, rt *rapid.T) *club {
+func newClub(tb testing.TB, rt *rapid.T, options string) *club {
 	tb.Helper()
 	config, clock := unlimited(), userapitest.NewClock()
 	config.Now, config.SearchLag = clock.Now, time.Minute
@@ -62,7 +62,7 @@ func newClub(tb testing.TB, rt *rapid.T) *club {
 		attempts: map[record.Ref]int{}, links: map[record.Ref]string{},
 	}
 	for range 2 {
-		c.workers = append(c.workers, open(tb, "http://portal.example", withCompanies(`"on_delete": "archive"`), destination.Deps{
+		c.workers = append(c.workers, open(tb, "http://portal.example", options, destination.Deps{
 			Client: &http.Client{Transport: direct{c.portal}}, Now: clock.Now,
 		}))
 	}
@@ -256,23 +256,34 @@ func (c *club) check(rt *rapid.T) {
 // person has removed is there again after a replay.
 func TestAssociationsFollowAnyHistoryThroughFaultsAndCrashes(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(rt *rapid.T) {
-		c := newClub(t, rt)
-		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
-			switch rapid.IntRange(0, 20).Draw(rt, "step") {
-			default:
-				c.happen(rt)
-			case 0, 1, 2, 3, 4, 5, 6, 7, 8, 9:
-				c.deliver(t, rt, true)
-			case 20:
-				c.touch(rt)
-			}
-		}
-		c.settle(t, rt)
-		if c.touched {
-			c.replay(rt)
-			c.settle(t, rt)
-		}
-		c.check(rt)
-	})
+	const archives = `, "companies": {"id_property": "` + companyProperty + `", "on_delete": "archive"}}`
+	for name, options := range map[string]string{
+		"Release": withCompanies(`"on_delete": "archive"`),
+		"Nothing": `{"id_property": "` + idProperty + `"` + archives,
+		"Flag":    `{"id_property": "` + idProperty + `", "on_delete": {"set": {"user_status": "deleted"}}, "on_restore": {"set": {"user_status": ""}}` + archives,
+		"Archive": `{"id_property": "` + idProperty + `", "on_delete": "archive"` + archives,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rapid.Check(t, func(rt *rapid.T) {
+				c := newClub(t, rt, options)
+				for range rapid.IntRange(1, 40).Draw(rt, "steps") {
+					switch step := rapid.IntRange(0, 20).Draw(rt, "step"); {
+					case step < 10:
+						c.deliver(t, rt, true)
+					case step < 20:
+						c.happen(rt)
+					default:
+						c.touch(rt)
+					}
+				}
+				c.settle(t, rt)
+				if c.touched {
+					c.replay(rt)
+					c.settle(t, rt)
+				}
+				c.check(rt)
+			})
+		})
+	}
 }
