@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -95,7 +96,7 @@ func TestCompaniesAndAssociationsFollowEventsInAnyOrder(t *testing.T) {
 func numbered(id string, n int) string {
 	parts := strings.Split(id, "/")
 	for i := range parts {
-		parts[i] += fmt.Sprint(n)
+		parts[i] += strconv.Itoa(n)
 	}
 	return strings.Join(parts, "/")
 }
