@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/record"
 )
 
 func deliveryOf(d admin.Delivery) wire.Delivery {
@@ -68,7 +69,44 @@ func (a *API) listDeliveries(r *http.Request) (answer, error) {
 }
 
 func (a *API) getDelivery(r *http.Request) (answer, error) {
-	return a.onDelivery(r, func(context.Context, uuid.UUID, int64) error { return nil })
+	found, err := a.onDelivery(r, func(context.Context, uuid.UUID, int64) error { return nil })
+	if err != nil {
+		return answer{}, err
+	}
+	switch given(r)["request"] {
+	case "", "false":
+		return found, nil
+	case "true":
+	default:
+		return answer{}, wrong(inQuery, "request", problem.Invalid, "request must be true or false")
+	}
+	d, _ := found.body.(wire.Delivery)
+	request, err := a.requestOf(r, d)
+	return answer{status: found.status, body: wire.DeliveryDetail{Delivery: d, Request: request}}, err
+}
+
+// requestOf makes the request of a delivery as it would be sent now.
+func (a *API) requestOf(r *http.Request, d wire.Delivery) (*wire.DeliveryRequest, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return nil, err
+	}
+	to, err := a.config.Store.FindDestination(r.Context(), p.ID, d.DestinationID)
+	if err != nil {
+		return nil, err
+	}
+	preview, err := a.config.Outbox.Preview(r.Context(), p.ID, to.ID, record.Ref{}, d.ChangeID)
+	if errors.Is(err, admin.ErrNoChange) {
+		return nil, fail(fault.ChangeNotFound, "the project's change feed no longer has change %d, of which the request of this delivery is made", d.ChangeID)
+	}
+	if err != nil {
+		return nil, ofDatabase(p, err)
+	}
+	request := &wire.DeliveryRequest{Requests: each(preview.Requests, requestOf)}
+	if d.LastAttemptAt != nil && to.UpdatedAt.After(*d.LastAttemptAt) {
+		request.DestinationChangedAt = utc(&to.UpdatedAt)
+	}
+	return request, nil
 }
 
 // retryDelivery tries a delivery that failed, was cancelled or waits for its next attempt

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
@@ -230,14 +231,15 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	check("GET", "/projects/shop/events?record_type=organization&record_id=org_1", "/projects/{project}/events", "", 200)
 	check("GET", "/projects/shop/events?record_type=organization", "/projects/{project}/events", "", 422)
 
-	checkDestinations(b, check)
+	checkDestinations(t, b, check)
 
 	key := check("POST", "/keys", "/keys", `{"name": "x", "project_id": "shop"}`, 201)
 	check("GET", "/keys", "/keys", "", 200)
 	check("DELETE", fmt.Sprint("/keys/", key.body["id"]), "/keys/{key}", "", 204)
 }
 
-func checkDestinations(b *testBundle, check func(method, path, described, body string, status int) reply) {
+func checkDestinations(t *testing.T, b *testBundle, check func(method, path, described, body string, status int) reply) {
+	t.Helper()
 	const one = "/projects/{project}/destinations/{destination}"
 	const app = "/projects/shop/destinations/app"
 	at, number, id, text := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC), 500, int64(3), "x"
@@ -250,7 +252,8 @@ func checkDestinations(b *testBundle, check func(method, path, described, body s
 		},
 		{ID: 3, State: "delivered", RecordType: "session", RecordID: "s", UserID: &text, EventType: "session.deleted", Changed: []string{}},
 	}
-	check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "type": "webhook", "condition": "true"}`, 201)
+	made := check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "type": "webhook", "condition": "true"}`, 201)
+	b.outbox.deliveries[1].DestinationID = uuid.MustParse(fmt.Sprint(made.body["id"]))
 	check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "type": "webhook"}`, 409)
 	check("GET", "/projects/shop/destinations", "/projects/{project}/destinations", "", 200)
 	check("GET", app, one, "", 200)
@@ -269,6 +272,11 @@ func checkDestinations(b *testBundle, check func(method, path, described, body s
 	const delivery = "/projects/{project}/deliveries/{delivery}"
 	check("GET", "/projects/shop/deliveries", "/projects/{project}/deliveries", "", 200)
 	check("GET", "/projects/shop/deliveries/2", delivery, "", 200)
+	whole := check("GET", "/projects/shop/deliveries/2?request=true", delivery, "", 200)
+	request, _ := whole.body["request"].(map[string]any)
+	require.NotEmpty(t, request["requests"])
+	require.NotNil(t, request["destination_changed_at"], "the attempt was before it was created")
+	check("GET", "/projects/shop/deliveries/2?request=yes", delivery, "", 422)
 	check("POST", "/projects/shop/deliveries/1/retry", delivery+"/retry", "", 200)
 	check("POST", "/projects/shop/deliveries/1/cancel", delivery+"/cancel", "", 200)
 	check("POST", "/projects/shop/deliveries/3/cancel", delivery+"/cancel", "", 409)

@@ -87,7 +87,7 @@ func (a *API) routes() []route {
 		{get, one + "/deliveries", ofProject, look, a.listDeliveries, takes{
 			query: append([]string{"destination", "state", "user_id", "record_type", "record_id", "event_type"}, aPage.query...),
 		}},
-		{get, delivery, ofProject, look, a.getDelivery, nothing},
+		{get, delivery, ofProject, look, a.getDelivery, takes{query: []string{"request"}}},
 		{post, delivery + "/retry", ofProject, operate, a.retryDelivery, nothing},
 		{post, delivery + "/cancel", ofProject, operate, a.cancelDelivery, nothing},
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -94,11 +95,17 @@ func whyOf(d client.Delivery) string {
 }
 
 func (s *session) newDeliveriesShow() *cobra.Command {
-	return &cobra.Command{
-		Use:     "get PROJECT ID",
-		Short:   "Show a delivery and the last response to it",
-		Example: "  authsync deliveries get shop 17",
-		Args:    takes(2, 2),
+	var withRequest bool
+	cmd := &cobra.Command{
+		Use:   "get PROJECT ID",
+		Short: "Show a delivery and the last response to it",
+		Long: `Shows a delivery and the last response to it. --request adds its request as it would be
+sent now, secrets masked: requests are not stored. It is what the last attempt sent,
+apart from its time, its signatures and what was learned from answers since, unless the
+destination was changed after that.`,
+		Example: "  authsync deliveries get shop 17\n" +
+			"  authsync deliveries get shop 17 --request",
+		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := deliveryIDs(args[1:])
 			if err != nil {
@@ -107,6 +114,9 @@ func (s *session) newDeliveriesShow() *cobra.Command {
 			c, err := s.client()
 			if err != nil {
 				return err
+			}
+			if withRequest {
+				return s.showOutgoingRequest(cmd.Context(), c, args[0], ids[0])
 			}
 			d, err := c.OneOutgoing(cmd.Context(), args[0], ids[0])
 			if err != nil {
@@ -118,6 +128,34 @@ func (s *session) newDeliveriesShow() *cobra.Command {
 			return s.printOneOutgoing(d)
 		},
 	}
+	cmd.Flags().BoolVar(&withRequest, "request", false, "show its request as it would be sent now, too")
+	return cmd
+}
+
+// showOutgoingRequest shows a delivery with what it would send now.
+func (s *session) showOutgoingRequest(ctx context.Context, c *client.Client, project string, id int64) error {
+	d, err := c.OutgoingRequest(ctx, project, id)
+	if err != nil {
+		return err
+	}
+	if s.json {
+		return s.printJSON(d)
+	}
+	if err := s.printOneOutgoing(d.Delivery); err != nil {
+		return err
+	}
+	if d.Request == nil {
+		return nil
+	}
+	for _, r := range d.Request.Requests {
+		if err := s.printRequest(r); err != nil {
+			return err
+		}
+	}
+	if at := d.Request.DestinationChangedAt; at != nil {
+		return s.notice("The destination was changed at %s, after the last attempt: it may have sent something else.", clock(*at))
+	}
+	return nil
 }
 
 func (s *session) printOneOutgoing(d client.Delivery) error {

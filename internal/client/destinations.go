@@ -84,6 +84,12 @@ func (c *Client) OneOutgoing(ctx context.Context, project string, id int64) (d D
 	return d, err
 }
 
+// OutgoingRequest finds a delivery with what it would send now.
+func (c *Client) OutgoingRequest(ctx context.Context, project string, id int64) (d DeliveryDetail, err error) {
+	err = c.Do(ctx, http.MethodGet, outgoingPath(project, id)+"?request=true", nil, &d)
+	return d, err
+}
+
 // ActOnOutgoing retries or cancels a delivery, and gives it as it is then.
 func (c *Client) ActOnOutgoing(ctx context.Context, project string, id int64, action string) (d Delivery, err error) {
 	err = c.Do(ctx, http.MethodPost, outgoingPath(project, id)+"/"+action, nil, &d)

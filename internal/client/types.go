@@ -33,19 +33,20 @@ type (
 	Record       = wire.Record[map[string]any]
 	ListedRecord = wire.ListedRecord[map[string]any]
 
-	Destination  = wire.Destination
-	SecretState  = wire.SecretState
-	MadeSecret   = wire.MadeSecret
-	PauseOrder   = wire.PauseOrder
-	RotateOrder  = wire.RotateOrder
-	PreviewOrder = wire.PreviewOrder
-	Preview      = wire.Preview
-	Request      = wire.Request
-	TestOrder    = wire.TestOrder
-	TestResult   = wire.TestResult
-	ReplayOrder  = wire.ReplayOrder
-	Replayed     = wire.Replayed
-	Delivery     = wire.Delivery
+	Destination    = wire.Destination
+	SecretState    = wire.SecretState
+	MadeSecret     = wire.MadeSecret
+	PauseOrder     = wire.PauseOrder
+	RotateOrder    = wire.RotateOrder
+	PreviewOrder   = wire.PreviewOrder
+	Preview        = wire.Preview
+	Request        = wire.Request
+	TestOrder      = wire.TestOrder
+	TestResult     = wire.TestResult
+	ReplayOrder    = wire.ReplayOrder
+	Replayed       = wire.Replayed
+	Delivery       = wire.Delivery
+	DeliveryDetail = wire.DeliveryDetail
 
 	Run              = wire.Run
 	TypeDrift        = wire.TypeDrift

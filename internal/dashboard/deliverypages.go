@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -78,20 +79,31 @@ type deliveryData struct {
 	Response excerpt
 	// MayRetry and MayCancel say that its state allows it.
 	MayRetry, MayCancel bool
-	DestinationPath     string
-	JobPath             string // empty: it has none, or the key may not open it
+	// Request is what it would send now, and Shown its requests; nil: it cannot be made now, for the reason NoRequest.
+	Request   *wire.DeliveryRequest
+	Shown     []shownRequest
+	NoRequest string
+	// IsLook says that the page looks for news: the request has none, and is left out.
+	IsLook          bool
+	DestinationPath string
+	JobPath         string // empty: it has none, or the key may not open it
 }
 
 func showDelivery(v *visit) (view, error) {
-	d, err := get[wire.Delivery](v, nil, "projects", v.project.ID, "deliveries", v.PathValue("delivery"))
+	found, noRequest, err := deliveryOf(v)
 	if err != nil {
 		return view{}, err
 	}
+	d := found.Delivery
 	data := deliveryData{
+		Request: found.Request, NoRequest: noRequest, IsLook: isLook(v.Request),
 		Delivery: d, Response: excerptOf(text(d.LastResponse), maxChangeShown),
 		MayRetry:        slices.Contains([]string{"retrying", "failed", "cancelled"}, d.State),
 		MayCancel:       slices.Contains([]string{"blocked", "ready", "retrying", "failed"}, d.State),
 		DestinationPath: pathOfDestination(v.project.ID, d.Destination, d.DestinationID),
+	}
+	if found.Request != nil {
+		data.Shown = shownRequests(found.Request.Requests)
 	}
 	for _, state := range deliveryStates() {
 		if state.Value == d.State {
@@ -102,6 +114,22 @@ func showDelivery(v *visit) (view, error) {
 		data.JobPath = RiverPath + "/jobs/" + strconv.FormatInt(*d.JobID, 10)
 	}
 	return view{template: "delivery", title: "Delivery " + strconv.FormatInt(d.ID, 10) + " of " + v.project.Name, section: "deliveries", data: data}, nil
+}
+
+// deliveryOf reads a delivery with its request, or without it and why: it is made of the project's database and of
+// expressions, and the rest is to be seen whatever they do.
+func deliveryOf(v *visit) (d wire.DeliveryDetail, noRequest string, err error) {
+	path := []string{"projects", v.project.ID, "deliveries", v.PathValue("delivery")}
+	if !isLook(v.Request) {
+		d, err = get[wire.DeliveryDetail](v, url.Values{"request": {"true"}}, path...)
+		var refused *problemError
+		if !errors.As(err, &refused) {
+			return d, "", err
+		}
+		noRequest = refused.Detail
+	}
+	d, err = get[wire.DeliveryDetail](v, nil, path...)
+	return d, noRequest, err
 }
 
 func retryDelivery(v *visit) (done, error) {

@@ -124,6 +124,21 @@ type Replayed struct {
 	DryRun   bool  `json:"dry_run"`
 }
 
+// DeliveryDetail is a delivery, and its request where it was asked for.
+type DeliveryDetail struct {
+	Delivery
+
+	Request *DeliveryRequest `json:"request,omitempty"`
+}
+
+// DeliveryRequest is what a delivery would send now: requests are not stored. It is what the last attempt sent, apart from its
+// time, its signatures and what was learned from answers since, unless the destination was changed after that.
+type DeliveryRequest struct {
+	Requests []Request `json:"requests"`
+	// DestinationChangedAt is when the destination was changed, if that was after the last attempt; nil: it was not.
+	DestinationChangedAt *time.Time `json:"destination_changed_at"`
+}
+
 // Delivery is one change for one destination.
 type Delivery struct {
 	ID            int64      `json:"id"`
