@@ -228,6 +228,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	check("GET", "/projects/shop/records/membership?organization_id=org_1&limit=1", "/projects/{project}/records/{record_type}", "", 200)
 	check("GET", "/projects/shop/records/room", "/projects/{project}/records/{record_type}", "", 404)
 	check("GET", "/projects/shop/records/membership/org_1%2Fuser_1", "/projects/{project}/records/{record_type}/{record_id}", "", 200)
+	check("GET", "/projects/shop/records/membership/org_1%2Fuser_1/values", "/projects/{project}/records/{record_type}/{record_id}/values", "", 200)
 	check("GET", "/projects/shop/events?record_type=organization&record_id=org_1", "/projects/{project}/events", "", 200)
 	check("GET", "/projects/shop/events?record_type=organization", "/projects/{project}/events", "", 422)
 

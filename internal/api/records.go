@@ -145,8 +145,7 @@ func (a *API) getRecord(r *http.Request) (answer, error) {
 	}
 	h, err := a.config.Records.RecordHistory(r.Context(), p.ID, record.Ref{Type: d.Type, ID: id}, before, most)
 	if errors.Is(err, mirror.ErrNoRecord) {
-		return answer{}, fail(fault.RecordNotFound,
-			"project %s has no %s of this id: percent-encode it in the path (org_1/auth0|1 is org_1%%2Fauth0%%7C1)", p.Name, d.Type)
+		return answer{}, errNoRecord(p, d)
 	}
 	if err != nil {
 		return answer{}, ofDatabase(p, err)
@@ -161,4 +160,9 @@ func (a *API) getRecord(r *http.Request) (answer, error) {
 		document.NextCursor = &next
 	}
 	return answer{status: http.StatusOK, body: document}, nil
+}
+
+func errNoRecord(p project.Project, d record.Definition) error {
+	return fail(fault.RecordNotFound,
+		"project %s has no %s of this id: percent-encode it in the path (org_1/auth0|1 is org_1%%2Fauth0%%7C1)", p.Name, d.Type)
 }

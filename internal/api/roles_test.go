@@ -61,6 +61,7 @@ func needs() []need {
 		{"POST " + one + "/records/{record_type}/{record_id}/refresh", "", operate, false},
 		{"GET " + one + "/records/{record_type}", "", look, false},
 		{"GET " + one + "/records/{record_type}/{record_id}", "", look, false},
+		{"GET " + one + "/records/{record_type}/{record_id}/values", "", look, false},
 
 		{"GET " + one + "/destinations", "", look, false},
 		{"POST " + one + "/destinations", "{}", admin, false},

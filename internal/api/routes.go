@@ -69,6 +69,7 @@ func (a *API) routes() []route {
 			query: append([]string{"name", "email", "organization_id", "user_id"}, aPage.query...),
 		}},
 		{get, one + "/records/{record_type}/{record_id}", ofProject, look, a.getRecord, aPage},
+		{get, one + "/records/{record_type}/{record_id}/values", ofProject, look, a.getValues, nothing},
 		{post, one + "/records/{record_type}/{record_id}/refresh", ofProject, operate, a.refreshRecord, maybe},
 
 		{post, one + "/destinations", ofProject, admin, a.createDestination, aBody},

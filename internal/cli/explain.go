@@ -20,6 +20,8 @@ type explanation struct {
 
 	Events     []client.Event    `json:"events"`     // oldest first; only those that the inbox still has
 	Deliveries []client.Delivery `json:"deliveries"` // newest first, at most maxExplained
+	// Values are what lost against the value of each column; nil where there is no row.
+	Values *client.RecordValues `json:"values"`
 }
 
 // maxExplained is how many deliveries of a record explain shows.
@@ -30,7 +32,8 @@ func (s *session) newExplain() *cobra.Command {
 		Use:   "explain PROJECT USER|TYPE/ID",
 		Short: "Explain the values in the row of a user or another record",
 		Long: `Shows a record's row in the mirror: the value of each column, the event that set it,
-and when, by the provider's clock. Then it shows the history: the record's events that
+and when, by the provider's clock; and of the newest events the values that lost
+against it. Then it shows the history: the record's events that
 are still in the inbox, oldest first, with their outcomes, changes by other events, and
 the newest deliveries of its changes. A user is named by id or e-mail, any record by its
 type and its id: organization/ID, membership/ORGANIZATION/USER, invitation/ID,
@@ -72,8 +75,16 @@ func (s *session) explain(ctx context.Context, project, named string) error {
 	if err != nil {
 		return err
 	}
+	var values *client.RecordValues
+	if !noRow {
+		found, err := c.Values(ctx, project, recordType, id)
+		if err != nil {
+			return err
+		}
+		values = &found
+	}
 	if s.json {
-		return s.printJSON(explanation{r, events, sent})
+		return s.printJSON(explanation{r, events, sent, values})
 	}
 	if noRow {
 		err = s.printf("There is no row for %s %s: none of its events has been applied.\n", recordType, printable(id))
@@ -81,6 +92,9 @@ func (s *session) explain(ctx context.Context, project, named string) error {
 		err = s.printRow(project, d, r)
 	}
 	if err != nil {
+		return err
+	}
+	if err := s.printLost(values); err != nil {
 		return err
 	}
 	if err := s.printHistory(d, r, events); err != nil {
@@ -132,6 +146,26 @@ func (s *session) printRow(project string, d record.Definition, r client.Record)
 			by = *source.EventID
 		}
 		t.add(source.Column, cell(r.Record[source.Column]), clockOrDash(source.SetAt), by)
+	}
+	return s.print(t)
+}
+
+// printLost shows which values lost against those of the columns, if any did.
+func (s *session) printLost(values *client.RecordValues) error {
+	t := table{head: []string{"COLUMN", "VALUE", "EVENT TIME", "EVENT", "OUTCOME"}}
+	if values == nil {
+		return nil
+	}
+	for _, column := range values.Columns {
+		for _, lost := range column.Lost {
+			t.add(column.Column, orNull(lost.Value), shortClockOrDash(lost.Event.EventTime), orNull(lost.Event.EventID), lost.Event.Outcome)
+		}
+	}
+	if len(t.rows) == 0 {
+		return nil
+	}
+	if err := s.printf("\nValues of the newest %d events that lost, as their event is older or has not been applied:\n\n", values.EventsRead); err != nil {
+		return err
 	}
 	return s.print(t)
 }

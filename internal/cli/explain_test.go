@@ -90,6 +90,17 @@ func TestRecordsAreListedAndExplained(t *testing.T) {
 	})
 }
 
+func TestExplainShowsWhatLost(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.must(t, "send", "shop", "clerk", "user.updated", "--user", "user_1", "--set", "first_name=Ada", "--at", "1m", "--wait")
+	require.NotContains(t, b.must(t, "explain", "shop", "user_1"), "that lost")
+	b.must(t, "send", "shop", "clerk", "user.updated", "--user", "user_1", "--set", "first_name=Too late", "--at", "2m", "--id", "msg_late", "--wait")
+	out := b.must(t, "explain", "shop", "user_1")
+	require.Contains(t, out, "Values of the newest 2 events that lost")
+	require.Regexp(t, `(?m)^first_name +Too late .* msg_late +stale`, out)
+}
+
 // A membership ends with its organization, of which it has no event.
 func TestExplainShowsChangesOfOtherEvents(t *testing.T) {
 	t.Parallel()

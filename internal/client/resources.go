@@ -166,4 +166,10 @@ func (c *Client) Record(ctx context.Context, project, recordType, id string) (r 
 	return r, err
 }
 
+// Values reads which values of a record's columns have lost, and against which event.
+func (c *Client) Values(ctx context.Context, project, recordType, id string) (v RecordValues, err error) {
+	err = c.Do(ctx, http.MethodGet, projectPath(project)+"/records/"+url.PathEscape(recordType)+"/"+url.PathEscape(id)+"/values", nil, &v)
+	return v, err
+}
+
 func projectPath(nameOrID string) string { return "/projects/" + url.PathEscape(nameOrID) }

@@ -47,6 +47,7 @@ type (
 	Replayed       = wire.Replayed
 	Delivery       = wire.Delivery
 	DeliveryDetail = wire.DeliveryDetail
+	RecordValues   = wire.RecordValues
 
 	Run              = wire.Run
 	TypeDrift        = wire.TypeDrift

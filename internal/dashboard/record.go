@@ -22,10 +22,13 @@ type recordData struct {
 	IsDeleted       bool
 	IsListed        bool // its provider can be asked about it
 	Columns         []recordColumn
-	Sent            []wire.Delivery // the newest deliveries
-	Changes         []recordChange  // newest first
-	Newest          string          // path of the newest changes; empty: they are shown
-	Older           string          // empty: there are none
+	// EventsRead is of how many events the values that lost are, the newest, and HasMore says that there are older ones.
+	EventsRead int
+	HasMore    bool
+	Sent       []wire.Delivery // the newest deliveries
+	Changes    []recordChange  // newest first
+	Newest     string          // path of the newest changes; empty: they are shown
+	Older      string          // empty: there are none
 }
 
 // recordColumn is a column and who set it.
@@ -34,6 +37,14 @@ type recordColumn struct {
 	Value recordCell
 	// Source is nil for a column that no event sets.
 	Source *wire.Source
+	// Lost are the values that lost against it, of the newest events.
+	Lost []lostValue
+}
+
+// lostValue is a value that a column does not show.
+type lostValue struct {
+	Event wire.Event
+	Value value
 }
 
 // recordChange is an entry of the timeline.
@@ -63,6 +74,9 @@ func showRecord(v *visit) (view, error) {
 		return view{}, err
 	}
 	data := recordData{Type: found.RecordType, Table: d.Table, IsListed: d.Listed, ID: id, Columns: columnsOf(v.project.ID, d, found)}
+	if err := data.addLost(v, id); err != nil {
+		return view{}, err
+	}
 	for _, column := range []string{"deleted_at", "ended_at"} {
 		data.IsDeleted = data.IsDeleted || !valueOf(found.Record[column], false, maxValueShown).None
 	}
@@ -75,6 +89,29 @@ func showRecord(v *visit) (view, error) {
 	}
 	data.Newest, data.Older = otherPages(v.URL.EscapedPath(), query, found.NextCursor)
 	return view{template: "record", title: data.Type + " " + id, section: d.Table, data: data}, nil
+}
+
+// addLost adds to each column the values that lost.
+func (d *recordData) addLost(v *visit, id string) error {
+	values, err := get[wire.RecordValues](v, nil, "projects", v.project.ID, "records", d.Type, id, "values")
+	if err != nil {
+		return err
+	}
+	lost := map[string][]lostValue{}
+	for _, c := range values.Columns {
+		for _, l := range c.Lost {
+			raw, err := json.Marshal(l.Value)
+			if err != nil {
+				return err
+			}
+			lost[c.Column] = append(lost[c.Column], lostValue{l.Event, valueOf(raw, isTime(c.Column), maxChangeShown)})
+		}
+	}
+	for i := range d.Columns {
+		d.Columns[i].Lost = lost[d.Columns[i].Name]
+	}
+	d.EventsRead, d.HasMore = values.EventsRead, values.HasMore
+	return nil
 }
 
 // columnsOf has the columns in the sequence of the table, and others after them.

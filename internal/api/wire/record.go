@@ -18,3 +18,29 @@ type Record[Row any] struct {
 	// NextCursor leads to older changes; nil: there are none.
 	NextCursor *string `json:"next_cursor"`
 }
+
+// RecordValues are the values that events have for the columns of a record.
+type RecordValues struct {
+	RecordType string         `json:"record_type"`
+	RecordID   string         `json:"record_id"`
+	Columns    []ColumnValues `json:"columns"`
+	// EventsRead is how many events were read, the newest, and HasMore says that there are older ones.
+	EventsRead int  `json:"events_read"`
+	HasMore    bool `json:"has_more"`
+}
+
+// ColumnValues are the event that set a column, and the other values that lost against it, newest event first. A value that
+// several events have is there once.
+type ColumnValues struct {
+	Source
+
+	Lost []LostValue `json:"lost"`
+}
+
+// LostValue is a value that a column does not show, and the event that has it: one that is older than the event which set
+// the column, or that has not been applied.
+type LostValue struct {
+	Event Event `json:"event"`
+	// Value is the beginning of it, as a text; nil: the event clears the column.
+	Value *string `json:"value"`
+}
