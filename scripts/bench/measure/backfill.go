@@ -28,10 +28,6 @@ func (e *environment) backfilling(ctx context.Context, w io.Writer, c Config) er
 		return err
 	}
 	defer a.close(ctx)
-	if _, err := e.pool.Exec(ctx, `INSERT INTO authsync.projects (id, name, database_url_sealed) VALUES ($1, 'bench', '')`,
-		e.endpoint.ProjectID); err != nil {
-		return fmt.Errorf("make a project: %w", err)
-	}
 	fake, err := newFake()
 	if err != nil {
 		return err

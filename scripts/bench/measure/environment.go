@@ -72,7 +72,14 @@ func newEnvironment(ctx context.Context, log *slog.Logger) (_ *environment, err 
 	if e.jobs, err = inbox.NewJobs(log); err != nil {
 		return nil, err
 	}
-	return e, e.makeIntegration()
+	if err := e.makeIntegration(); err != nil {
+		return nil, err
+	}
+	const insertProject = `INSERT INTO authsync.projects (id, name, database_url_sealed) VALUES ($1, 'bench', '')`
+	if _, err := e.pool.Exec(ctx, insertProject, e.endpoint.ProjectID); err != nil {
+		return nil, fmt.Errorf("make the project whose messages are counted: %w", err)
+	}
+	return e, nil
 }
 
 func (e *environment) createDatabases(ctx context.Context) error {

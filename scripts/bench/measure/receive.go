@@ -17,6 +17,7 @@ import (
 
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/ingest/receiver"
+	"github.com/authsync/authsync/internal/ingest/usage"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
 )
@@ -186,6 +187,8 @@ type ownReceiver struct {
 	handler http.Handler
 	inbox   *inbox.Inbox
 	pool    *pgxpool.Pool
+	// stopCounting ends the counter of messages once it has written what it counted.
+	stopCounting func()
 }
 
 func (e *environment) newReceiver(ctx context.Context) (*ownReceiver, error) {
@@ -194,9 +197,13 @@ func (e *environment) newReceiver(ctx context.Context) (*ownReceiver, error) {
 		return nil, err
 	}
 	in := inbox.New(pool, e.jobs, inbox.Config{Log: e.log}) //nolint:contextcheck // it outlives the call
+	counter := usage.New(pool, e.log, 0)
+	counting, stop := context.WithCancel(context.WithoutCancel(ctx))
+	counted := make(chan struct{})
+	go func() { defer close(counted); counter.Run(counting) }()
 	return &ownReceiver{
-		handler: receiver.New(receiver.Config{Directory: e, Inbox: in, Log: slog.New(slog.DiscardHandler)}),
-		inbox:   in, pool: pool,
+		handler: receiver.New(receiver.Config{Directory: e, Inbox: in, Usage: counter, Log: slog.New(slog.DiscardHandler)}),
+		inbox:   in, pool: pool, stopCounting: func() { stop(); <-counted },
 	}, nil
 }
 
@@ -204,5 +211,6 @@ func (o *ownReceiver) close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	_ = o.inbox.Close(ctx) // nothing waits any more
+	o.stopCounting()
 	o.pool.Close()
 }
