@@ -8,4 +8,5 @@ const (
 	ListDeliveriesInState = listDeliveriesInState
 	ListDeliveriesOfType  = listDeliveriesOfType
 	FindDelivery          = findDelivery
+	SelectHealth          = selectHealth
 )

@@ -2138,33 +2138,43 @@ CREATE VIEW authsync.destination_health AS
     d.state_since,
     w.waiting,
     w.oldest_waiting_at,
-    r.retrying,
-    x.failed,
+    w.retrying,
+    w.failed,
     f.last_success_at,
     f.failing_since,
     f.breaker_open_until,
     f.cursor,
     COALESCE(j.wait_reason, rj.wait_reason) AS wait_reason
-   FROM (((((((authsync.destinations d
+   FROM (((((authsync.destinations d
      JOIN authsync.projects p ON ((p.id = d.project_id)))
      LEFT JOIN authsync.destination_progress f ON ((f.destination_id = d.id)))
-     CROSS JOIN LATERAL ( SELECT count(*) FILTER (WHERE (o.state <> 'retrying'::text)) AS waiting,
-            min(o.changed_at) AS oldest_waiting_at
-           FROM ( SELECT h.state,
-                    h.changed_at
-                   FROM authsync.deliveries h
-                  WHERE ((h.destination_id = d.id) AND (h.state = 'blocked'::text))
-                UNION ALL
-                 SELECT u.state,
-                    u.changed_at
-                   FROM authsync.deliveries u
-                  WHERE ((u.destination_id = d.id) AND (u.state = ANY (ARRAY['ready'::text, 'retrying'::text])))) o) w)
-     CROSS JOIN LATERAL ( SELECT count(*) AS retrying
-           FROM authsync.deliveries o
-          WHERE ((o.destination_id = d.id) AND (o.state = 'retrying'::text))) r)
-     CROSS JOIN LATERAL ( SELECT count(*) AS failed
-           FROM authsync.deliveries o
-          WHERE ((o.destination_id = d.id) AND (o.state = 'failed'::text))) x)
+     CROSS JOIN LATERAL ( SELECT LEAST((b.deliveries + u.deliveries), (10000)::bigint) AS waiting,
+            LEAST(u.changed_at, r.changed_at) AS oldest_waiting_at,
+            r.deliveries AS retrying,
+            x.deliveries AS failed
+           FROM (((( SELECT count(*) AS deliveries
+                   FROM ( SELECT
+                           FROM authsync.deliveries o_1
+                          WHERE ((o_1.destination_id = d.id) AND (o_1.state = 'blocked'::text))
+                         LIMIT 10000) o) b
+             CROSS JOIN ( SELECT count(*) AS deliveries,
+                    min(o.changed_at) AS changed_at
+                   FROM ( SELECT o_1.changed_at
+                           FROM authsync.deliveries o_1
+                          WHERE ((o_1.destination_id = d.id) AND (o_1.state = 'ready'::text))
+                          ORDER BY o_1.change_id
+                         LIMIT 10000) o) u)
+             CROSS JOIN ( SELECT count(*) AS deliveries,
+                    min(o.changed_at) AS changed_at
+                   FROM ( SELECT o_1.changed_at
+                           FROM authsync.deliveries o_1
+                          WHERE ((o_1.destination_id = d.id) AND (o_1.state = 'retrying'::text))
+                         LIMIT 10000) o) r)
+             CROSS JOIN ( SELECT count(*) AS deliveries
+                   FROM ( SELECT
+                           FROM authsync.deliveries o_1
+                          WHERE ((o_1.destination_id = d.id) AND (o_1.state = 'failed'::text))
+                         LIMIT 10000) o) x)) w)
      LEFT JOIN LATERAL ( SELECT (q.metadata #>> '{output,wait_reason}'::text[]) AS wait_reason
            FROM (authsync.job_requests k
              JOIN authsync.river_job q ON (((q.id = k.job_id) AND (q.state <> 'running'::authsync.river_job_state))))
@@ -2176,7 +2186,7 @@ CREATE VIEW authsync.destination_health AS
 
 COMMENT ON VIEW authsync.destination_health IS 'For each destination whether its deliveries get through, and if not, why.';
 
-COMMENT ON COLUMN authsync.destination_health.waiting IS 'Deliveries that wait for their turn.';
+COMMENT ON COLUMN authsync.destination_health.waiting IS 'Deliveries that wait for their turn; 10000 stands for as many or more, as in the other counts.';
 
 COMMENT ON COLUMN authsync.destination_health.oldest_waiting_at IS 'When the oldest change that is not delivered was made; NULL: all are.';
 

@@ -176,7 +176,11 @@ const (
 		WHERE d.project_id <> $1`
 
 	relayRests    = `SELECT r.job_id IS NULL FROM authsync.job_requests AS r WHERE r.kind = 'relay_changes' AND r.subject = $1::uuid::text`
-	selectWaiting = `SELECT h.waiting FROM authsync.destination_health AS h WHERE h.project_id = $1 AND h.name = $2`
+	selectWaiting = `
+		SELECT count(*)
+		FROM authsync.deliveries AS o
+		JOIN authsync.destinations AS d ON d.id = o.destination_id
+		WHERE d.project_id = $1 AND d.name = $2 AND o.state IN ('blocked', 'ready')`
 )
 
 // pausedWebhook makes a destination that is given all changes there are, and that sends
