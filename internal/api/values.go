@@ -39,7 +39,7 @@ func (a *API) getValues(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	ref := record.Ref{Type: d.Type, ID: id}
-	h, err := a.config.Records.RecordHistory(r.Context(), p.ID, ref, 0)
+	h, err := a.config.Records.RecordHistory(r.Context(), p.ID, ref, 0, 1)
 	if errors.Is(err, mirror.ErrNoRecord) {
 		return answer{}, errNoRecord(p, d)
 	}
