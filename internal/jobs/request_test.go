@@ -112,6 +112,27 @@ func TestAJobEndsOnlyIfThereIsNothingToDo(t *testing.T) {
 	require.Equal(t, "true", one(t, control, requestJob, subject), "the next one")
 }
 
+// Requesters hold their locks until their commits. A job with more work asks for none of its own, so neither waits.
+func TestAJobWithMoreWorkLocksNothing(t *testing.T) {
+	t.Parallel()
+	control := pgtest.Control(t)
+	subject := uuid.NewString()
+	one(t, control, requestJob, subject)
+	id := one(t, control, jobOf, subject)
+	fetch(t, control, subject)
+	_, err := control.Exec(t.Context(), makeWork, subject)
+	require.NoError(t, err)
+	tx, err := control.Begin(t.Context())
+	require.NoError(t, err)
+	defer tx.Rollback(context.Background()) //nolint:errcheck // it has only looked
+	var finished string
+	require.NoError(t, tx.QueryRow(t.Context(), finish, subject, id).Scan(&finished))
+	require.Equal(t, "busy", finished)
+
+	require.Equal(t, id, one(t, control, `SELECT id::text FROM authsync.river_job FOR UPDATE NOWAIT`))
+	require.Equal(t, subject, one(t, control, `SELECT subject FROM authsync.job_requests FOR UPDATE NOWAIT`))
+}
+
 // A person has a job run again whose subject is idle: there may be work that nobody asked for.
 func TestAJobThatIsNotTheSubjectsRequestsOne(t *testing.T) {
 	t.Parallel()

@@ -25,6 +25,8 @@ const (
 	firstDeferral = time.Second
 	// maxYield limits the pause of yieldToOthers.
 	maxYield = 100 * time.Millisecond
+	// maxGather limits the pause of gather, and so the delay of an event.
+	maxGather = 10 * time.Millisecond
 )
 
 // inboxWorker works apply_inbox.
@@ -128,6 +130,7 @@ func (d *drain) run(ctx context.Context) (yields bool, err error) {
 		case timeUp:
 			return true, nil
 		}
+		d.gather(ctx)
 		next = d.read(ctx, 0)
 	}
 }
@@ -136,13 +139,27 @@ func (d *drain) run(ctx context.Context) (yields bool, err error) {
 // backlog would use up the databases and the CPU, and a single event of another project would wait
 // at every step.
 func (d *drain) yieldToOthers(ctx context.Context) {
-	now := time.Now()
-	took := now.Sub(d.yielded)
-	d.yielded = now
-	if !d.OthersActive(d.job.JobRow) {
-		return
+	took := d.took()
+	if d.OthersActive(d.job.JobRow) {
+		d.rest(ctx, min(took, maxYield))
 	}
-	rest := time.NewTimer(min(took, maxYield))
+}
+
+// gather pauses for as long as the last batch took, because messages come faster than batches of a few are applied:
+// a batch of twice as many costs little more.
+func (d *drain) gather(ctx context.Context) {
+	d.rest(ctx, min(d.took(), maxGather))
+}
+
+// took returns the time since the end of the last batch, or of the pause that followed it.
+func (d *drain) took() time.Duration {
+	now := time.Now()
+	defer func() { d.yielded = now }()
+	return now.Sub(d.yielded)
+}
+
+func (d *drain) rest(ctx context.Context, pause time.Duration) {
+	rest := time.NewTimer(pause)
 	defer rest.Stop()
 	select {
 	case <-rest.C:

@@ -271,12 +271,24 @@ CREATE FUNCTION authsync.finish_if_idle(p_kind text, p_subject text, p_job_id bi
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET lock_timeout TO '100ms'
     AS $$
 DECLARE
     v_request authsync.job_requests;
     v_args    jsonb;
 BEGIN
+    -- First without locks: those who are making work hold theirs until their commits.
+    IF EXISTS (
+        SELECT FROM authsync.river_job AS j
+        WHERE j.id = p_job_id AND j.state IS NOT DISTINCT FROM 'running' AND j.attempted_at = p_attempted_at
+    ) AND EXISTS (
+        SELECT FROM authsync.job_requests AS r
+        WHERE r.kind = p_kind AND r.subject = p_subject AND r.job_id = p_job_id
+    ) AND authsync.has_work(p_kind, p_subject) THEN
+        RETURN 'busy';
+    END IF;
+
     SELECT j.args INTO v_args
     FROM authsync.river_job AS j
     -- Written so that only the index on id can be used.
@@ -356,6 +368,7 @@ CREATE FUNCTION authsync.has_work(p_kind text, p_subject text) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
     AS $$
 BEGIN
     CASE p_kind
@@ -1174,6 +1187,7 @@ CREATE FUNCTION authsync.request_job(p_kind text, p_subject text, p_args jsonb, 
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 DECLARE
     v_request authsync.job_requests;
@@ -1214,6 +1228,8 @@ COMMENT ON FUNCTION authsync.request_job(p_kind text, p_subject text, p_args jso
 CREATE FUNCTION authsync.request_relay(p_project_id uuid) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
     AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM authsync.destinations AS d WHERE d.project_id = p_project_id) THEN

@@ -1,9 +1,8 @@
 -- finish_if_idle ends the job of a subject if there is nothing more to do; see request_job
 -- for the other half. It is one transaction, or the end of the one that records the last work.
 --
--- It waits for requesters that were faster, and looks for work again. Those that come later
--- wait for its commit, and make the next job. Where many requesters follow each other closely it
--- waits in vain, and there is work.
+-- If work is visible, the job goes on, and nobody waits. Otherwise it waits for requesters that were
+-- faster, and looks for work again. Those that come later wait for its commit, and make the next job.
 --
 -- The work of relay_changes lies in another database. With p_complete false the subject goes
 -- idle and the job goes on: it looks once more, requests a job if it finds something, and then ends.
@@ -25,12 +24,24 @@ RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan -- by primary keys only: planning costs more than the rest
 SET lock_timeout = '100ms'
 AS $fn$
 DECLARE
     v_request authsync.job_requests;
     v_args    jsonb;
 BEGIN
+    -- First without locks: those who are making work hold theirs until their commits.
+    IF EXISTS (
+        SELECT FROM authsync.river_job AS j
+        WHERE j.id = p_job_id AND j.state IS NOT DISTINCT FROM 'running' AND j.attempted_at = p_attempted_at
+    ) AND EXISTS (
+        SELECT FROM authsync.job_requests AS r
+        WHERE r.kind = p_kind AND r.subject = p_subject AND r.job_id = p_job_id
+    ) AND authsync.has_work(p_kind, p_subject) THEN
+        RETURN 'busy';
+    END IF;
+
     SELECT j.args INTO v_args
     FROM authsync.river_job AS j
     -- Written so that only the index on id can be used.

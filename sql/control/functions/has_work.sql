@@ -12,6 +12,7 @@ LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET plan_cache_mode = force_custom_plan -- deliveries has several indexes: the plan needs their statistics
 AS $fn$
 BEGIN
     CASE p_kind

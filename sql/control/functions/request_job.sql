@@ -26,6 +26,7 @@ RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan -- by primary keys only: planning costs more than the rest
 AS $fn$
 DECLARE
     v_request authsync.job_requests;

@@ -10,6 +10,8 @@ CREATE OR REPLACE FUNCTION authsync.request_relay(
 RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan -- once a batch: planning costs more than the rest
+SET enable_seqscan = off
 AS $fn$
 BEGIN
     IF NOT EXISTS (SELECT FROM authsync.destinations AS d WHERE d.project_id = p_project_id) THEN
