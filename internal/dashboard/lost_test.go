@@ -63,7 +63,7 @@ func TestARecordShowsWhatLost(t *testing.T) {
 	require.Empty(t, lost["raw"])
 
 	page := s.get(t, s.path("records", "user", "user_1"), s.all)
-	require.Contains(t, page.words, "What lost against it")
+	require.Contains(t, page.words, "3 lost against it")
 	require.Contains(t, page.words, "Too late")
 	require.Contains(t, page.words, "All events of the record that the inbox has are read for this.")
 	require.Contains(t, page.links(s.path("events")+"/"), s.path("events", lost["first_name"][0].Event.ID))
