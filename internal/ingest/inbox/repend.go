@@ -79,4 +79,3 @@ func (in *Inbox) insert(ctx context.Context, tx pgx.Tx, params []river.InsertMan
 	}
 	return inserted, nil
 }
-
