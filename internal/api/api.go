@@ -1,5 +1,5 @@
 // Package api is the management API: projects, integrations, destinations, keys,
-// and what became of events, users and deliveries. It stands beside the road of a webhook (provider
+// and what happened to events, users and deliveries. It stands beside the road of a webhook (provider
 // → receiver → inbox → applier → mirror): it sets the road up and looks at it.
 //
 // docs/openapi.yaml describes it; a test holds the two together. Every answer

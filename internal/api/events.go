@@ -21,7 +21,7 @@ import (
 	"github.com/authsync/authsync/internal/record"
 )
 
-// Events reads what became of deliveries and takes them up again; see inbox.Inbox.
+// Events reads what happened to deliveries and takes them up again; see inbox.Inbox.
 type Events interface {
 	Events(ctx context.Context, f inbox.Filter, cursor string, limit int) (page []inbox.Event, next string, err error)
 	Event(ctx context.Context, inboxID int64, ordinal int) (inbox.Event, error)

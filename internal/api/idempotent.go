@@ -68,7 +68,7 @@ func (a *API) once(rt route, r *http.Request) (answer, error) {
 	return done, err
 }
 
-// settle notes what became of a call.
+// settle notes what happened to a call.
 func (a *API) settle(ctx context.Context, claim *idempotency.Claim, done answer, err error) error {
 	switch {
 	case err != nil && hadNoEffect(err):

@@ -44,7 +44,7 @@ func (s *session) showMessage(d *app.Dev, m app.Message) {
 	_ = s.printf("%s\n", messageLine(project, m))
 }
 
-// messageLine tells in a line what came and what became of it:
+// messageLine tells in a line what came and what happened to it:
 //
 //	10:20:31 clerk        user.created msg_2abc: applied
 //	10:20:32 clerk        401 signature_mismatch: The request could not be verified: …

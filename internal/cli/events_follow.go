@@ -88,7 +88,7 @@ func (t *eventFollower) begin(ctx context.Context, limit int) error {
 	return t.take(events, asked)
 }
 
-// follow prints what becomes known until ctx ends. A server that is away, as while it is restarted, is waited
+// follow prints what becomes known until ctx ends. A server that is unavailable, as while it is restarted, is waited
 // for: what came meanwhile is not missed, as the window moves on only when it has answered.
 func (t *eventFollower) follow(ctx context.Context) error {
 	for away := false; ; {

@@ -16,7 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
-// A server that is restarted is away for a while: the connection breaks, or a proxy says so.
+// A server that is restarted is unavailable for a while: the connection breaks, or a proxy says so.
 func TestFollowingGoesOnWhenTheServerIsBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -57,7 +57,7 @@ func findings() map[string]string {
 	}
 }
 
-// stateWords is what became of a record that differed.
+// stateWords is what happened to a record that differed.
 func stateWords(state string) string {
 	if state == "found" || state == "open" {
 		return "left"

@@ -103,7 +103,7 @@ func (s *session) printRedelivery(r client.Redelivery) error {
 	return nil
 }
 
-// redeliveryState is what becomes of the failed deliveries of a stream.
+// redeliveryState is what happens to the failed deliveries of a stream.
 func redeliveryState(r client.Redelivery, one client.RedeliveryStream) string {
 	switch {
 	case one.Problem != nil:

@@ -198,7 +198,7 @@ const selectOutcomes = `
 	ORDER BY e.inbox_id
 	OFFSET $4 LIMIT 1`
 
-// await returns what became of the n-th event, from 0, once it is known.
+// await returns what happened to the n-th event, from 0, once it is known.
 func (v *verifier) await(ctx context.Context, n int) (string, error) {
 	type outcome struct{ Outcome, Reason string }
 	ctx, cancel := context.WithTimeoutCause(ctx, waitForOutcome,

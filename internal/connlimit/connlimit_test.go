@@ -81,7 +81,7 @@ func ask(conn net.Conn, path string) error {
 	return err
 }
 
-// isClosed waits for what becomes of a connection on which nothing is said.
+// isClosed waits for what happens to a connection on which nothing is said.
 func isClosed(t *testing.T, conn net.Conn) bool {
 	t.Helper()
 	require.NoError(t, conn.SetReadDeadline(time.Now().Add(waittest.Bound)))

@@ -31,7 +31,7 @@ func TestMessageID(t *testing.T) {
 	require.NotContains(t, id, ".")
 }
 
-// What becomes of a message whose request could not be made depends on whose fault that is.
+// What happens to a message whose request could not be made depends on whose fault that is.
 func TestUnmade(t *testing.T) {
 	t.Parallel()
 	unavailable := destination.ExpressionError(&jq.UnavailableError{Err: errors.New("no processes")}, "payload: no processes")

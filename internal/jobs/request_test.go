@@ -164,7 +164,7 @@ func TestASubjectWhoseJobIsGoneGetsAnother(t *testing.T) {
 			_, err := control.Exec(t.Context(), `DELETE FROM authsync.river_job WHERE id = $1`, job.ID)
 			require.NoError(t, err)
 		}, "1"},
-		"put off": {func(job *rivertype.JobRow) { jobstest.Snooze(t, control, job, time.Now().Add(time.Hour), nil) }, "0"},
+		"deferred": {func(job *rivertype.JobRow) { jobstest.Snooze(t, control, job, time.Now().Add(time.Hour), nil) }, "0"},
 		"running": {func(*rivertype.JobRow) {}, "0"},
 	} {
 		subject := uuid.NewString()

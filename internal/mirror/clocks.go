@@ -116,7 +116,7 @@ func later(t time.Time, than *time.Time) time.Time {
 }
 
 // query runs statements on the project's database beside those that apply events.
-// The error is a *tenantdb.DelayError if the database is away, else that of do.
+// The error is a *tenantdb.DelayError if the database is unavailable, else that of do.
 func (m *Mirrors) query(ctx context.Context, projectID uuid.UUID, do func(context.Context, *tenant) error) error {
 	l, err := m.tenant(ctx, projectID)
 	if err != nil {

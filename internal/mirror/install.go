@@ -125,7 +125,7 @@ type installError struct{ err error }
 func (e *installError) Error() string { return "install the mirror: " + e.err.Error() }
 func (e *installError) Unwrap() error { return e.err }
 
-// unusable tells an error of the mirror from one of a database that is away.
+// unusable tells an error of the mirror from one of a database that is unavailable.
 func unusable(err error) bool {
 	_, is := errors.AsType[*installError](err)
 	return is && !pgdb.Unavailable(err)

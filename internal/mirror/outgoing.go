@@ -99,7 +99,7 @@ const (
 
 // ReadChanges gives the next changes of the feed behind an id, at most limit, in the
 // order of commit; fewer mean that there are no more now. Reading on from the last id misses nothing. The error is a
-// *DelayError while the database is away; so it is of the methods below.
+// *DelayError while the database is unavailable; so it is of the methods below.
 func (m *Mirrors) ReadChanges(ctx context.Context, projectID uuid.UUID, after int64, limit int) ([]FeedChange, error) {
 	return queryAll[FeedChange](ctx, m, projectID, readChanges, after, limit)
 }

@@ -253,7 +253,7 @@ func (t *tenant) logLoss(ctx context.Context, known, found Progress) {
 }
 
 // Progress gives how far the project's mirror is at least, by the calls of this process; the zero
-// Progress if there was none. Whoever records what became of events notes it in the same transaction.
+// Progress if there was none. Whoever records what happened to events notes it in the same transaction.
 func (m *Mirrors) Progress(projectID uuid.UUID) Progress {
 	m.mu.Lock()
 	t := m.tenants[projectID]

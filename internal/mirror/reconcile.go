@@ -31,7 +31,7 @@ const (
 
 // Reconcile is the findings of a run in the project's database, from which the
 // run goes on after an interruption. All methods return ErrFindingsGone, or a
-// *tenantdb.DelayError while the database is away.
+// *tenantdb.DelayError while the database is unavailable.
 type Reconcile struct {
 	mirrors   *Mirrors
 	projectID uuid.UUID
@@ -200,7 +200,7 @@ func (r *Reconcile) Open(ctx context.Context, c Choice) (open []Open, err error)
 	return open, err
 }
 
-// Settled is what was found out about a record, or what became of it.
+// Settled is what was found out about a record, or what happened to it.
 type Settled struct {
 	RecordID string   `json:"record_id"`
 	State    string   `json:"state"`
@@ -208,7 +208,7 @@ type Settled struct {
 	Columns  []string `json:"columns,omitempty"`
 }
 
-// Settle notes what was found out about records of a type, or what became of them.
+// Settle notes what was found out about records of a type, or what happened to them.
 func (r *Reconcile) Settle(ctx context.Context, t record.Type, records []Settled) error {
 	if len(records) == 0 {
 		return nil

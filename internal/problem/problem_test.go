@@ -18,7 +18,7 @@ func TestProblemIsADocumentOfRFC9457(t *testing.T) {
 	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 
 	handler := problem.WithRequestID(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		problem.Write(w, r, http.StatusServiceUnavailable, "", "the database is away; try again",
+		problem.Write(w, r, http.StatusServiceUnavailable, "", "the database is unavailable; try again",
 			problem.RetryAfter(1500*time.Millisecond), problem.With("project", "demo"))
 	}))
 	r.Header.Set("X-Request-Id", "abc-1.2_3")
@@ -30,7 +30,7 @@ func TestProblemIsADocumentOfRFC9457(t *testing.T) {
 	require.Equal(t, "1", w.Header().Get("Retry-After"))
 	require.Equal(t, "abc-1.2_3", w.Header().Get("X-Request-Id"))
 	require.JSONEq(t, `{
-		"title": "Service Unavailable", "status": 503, "code": "unavailable", "detail": "the database is away; try again",
+		"title": "Service Unavailable", "status": 503, "code": "unavailable", "detail": "the database is unavailable; try again",
 		"instance": "urn:authsync:request:abc-1.2_3", "project": "demo"
 	}`, w.Body.String())
 }

@@ -65,7 +65,7 @@ func TestText(t *testing.T) {
 		"Address":         {errors.New("Ada <ada@example.com>, 'ada+x@mail.example.co.uk': unknown"), "Ada <…@…>, …@…': unknown"},
 		"AddressAtStart":  {errors.New("ada@example.com is taken"), "…@… is taken"},
 		"AddressOfOthers": {errors.New("jürgen@bücher.example"), "…@…"},
-		"ConnectionURL":   {errors.New("postgres://app@db.example.com:5432/shop is away"), "postgres://app@db.example.com:5432/shop is away"},
+		"ConnectionURL":   {errors.New("postgres://app@db.example.com:5432/shop is unavailable"), "postgres://app@db.example.com:5432/shop is unavailable"},
 		"QueryOfAURL": {
 			&url.Error{Op: "Get", URL: "https://api.example.com/users?search=Ada", Err: io.EOF}, `Get "https://api.example.com/users": EOF`,
 		},

@@ -159,7 +159,7 @@ func (c *Claim) Doubt(ctx context.Context) error {
 }
 
 func (c *Claim) exec(ctx context.Context, what, statement string, more ...any) error {
-	// The caller may be gone; what became of its call must be on record all the same.
+	// The caller may be gone; what happened to its call must be on record all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	tag, err := c.keys.Pool.Exec(ctx, statement, append([]any{c.apiKeyID, c.keyHash, c.id}, more...)...)

@@ -33,7 +33,7 @@ func othersUntil(t *testing.T, b *deliverytest.Bundle, user, columns, want strin
 			require.Equal(t, want, b.Of(t, user, columns))
 		}
 		b.Change(t, "good-"+uuid.NewString())
-		b.Until(t, "0", func() string { // each of them gets through, however often the one is put off
+		b.Until(t, "0", func() string { // each of them gets through, however often the one is deferred
 			return b.One(t, `SELECT count(*)::text FROM authsync.deliveries WHERE user_id LIKE 'good%' AND state <> 'delivered'`)
 		})
 	}
@@ -79,7 +79,7 @@ func TestUserThatAloneIsPutOffEndsAsFailed(t *testing.T) {
 			b.Kick(t)
 
 			othersUntil(t, b, "bad", "state, attempts", "failed 15")
-			require.True(t, told.Load(), "the destination is not told that this one is put off alone")
+			require.True(t, told.Load(), "the destination is not told that this one is deferred alone")
 			require.Equal(t, "it answered 429; others that were sent later got through", b.Of(t, "bad", "reason"))
 			b.Until(t, "discarded 15", func() string {
 				return b.One(t, `
@@ -90,7 +90,7 @@ func TestUserThatAloneIsPutOffEndsAsFailed(t *testing.T) {
 	}
 }
 
-// As soon as it is known that one alone is put off, the others need not wait for it.
+// As soon as it is known that one alone is deferred, the others need not wait for it.
 func TestWhoIsPutOffAloneStopsNobody(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
@@ -136,7 +136,7 @@ func TestLaterForEverybodyCostsNobodyAnAttempt(t *testing.T) {
 }
 
 // Whom our own limits hold back, or those of an account by the word of the other side, is not
-// put off alone, whoever gets through meanwhile.
+// deferred alone, whoever gets through meanwhile.
 func TestSharedLimitsCountForNobody(t *testing.T) {
 	t.Parallel()
 	for name, result := range map[string]destination.Result{
@@ -213,7 +213,7 @@ func TestBacklogKeepsToALimitThatIsFoundByAnswers(t *testing.T) {
 	require.Less(t, refused, backlog, "hardly more than are on their way each time are refused")
 	own, err := strconv.Atoi(b.One(t, `SELECT count(*)::text FROM authsync.river_job WHERE kind = 'retry_delivery'`))
 	require.NoError(t, err)
-	require.Less(t, own, backlog/10, "nobody is put off alone")
+	require.Less(t, own, backlog/10, "nobody is deferred alone")
 	t.Logf("%d in %s, %d answers 429, %d jobs of their own", backlog, taken[len(taken)-1].Sub(taken[0]), refused, own)
 }
 
@@ -270,7 +270,7 @@ func TestPersonEndsThatItIsPutOff(t *testing.T) {
 	}
 }
 
-// More users may be put off than are sent at a time, and they come first: somebody else goes along
+// More users may be deferred than are sent at a time, and they come first: somebody else goes along
 // with them, and shows whether all are meant.
 func TestSomebodyElseGoesAlongWithWhoIsPutOff(t *testing.T) {
 	t.Parallel()
@@ -286,7 +286,7 @@ func TestSomebodyElseGoesAlongWithWhoIsPutOff(t *testing.T) {
 	require.Equal(t, "1 2 3 4", take("{}"))
 	_, err := b.Control.Exec(t.Context(), `UPDATE authsync.deliveries SET deferred_at = now() WHERE change_id IN (1, 2, 3, 800)`)
 	require.NoError(t, err)
-	require.Equal(t, "1 799 2 3", take("{}"), "the newest that was not put off")
+	require.Equal(t, "1 799 2 3", take("{}"), "the newest that was not deferred")
 	require.Equal(t, "3 798 4 5", take("{1,2,799}"))
-	require.Equal(t, "4 5 6 7", take("{1,2,3}"), "nobody is put off of these")
+	require.Equal(t, "4 5 6 7", take("{1,2,3}"), "nobody is deferred of these")
 }

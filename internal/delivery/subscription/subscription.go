@@ -1,4 +1,4 @@
-// Package subscription decides which changes of a project's records a destination takes, and what becomes of a
+// Package subscription decides which changes of a project's records a destination takes, and what happens to a
 // destination whose filter keeps costing workers. The relay asks it about new changes, a replay about past ones.
 //
 // It changes nothing but the state of such a destination, in a transaction of the caller's.

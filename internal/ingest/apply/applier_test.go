@@ -156,7 +156,7 @@ func (b *testBundle) deliver(t *testing.T, projectID uuid.UUID, body string) int
 	return id
 }
 
-// outcome reads what became of an event; Pending where nothing did yet.
+// outcome reads what happened to an event; Pending where nothing did yet.
 func (b *testBundle) outcome(t *testing.T, inboxID int64, ordinal int) (outcome, reason string) {
 	t.Helper()
 	err := b.control.QueryRow(t.Context(), `

@@ -14,7 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
-// While a project's database is away, a person does to its job what River UI offers.
+// While a project's database is unavailable, a person does to its job what River UI offers.
 func TestMessagesAreAppliedWhateverAPersonDoesToTheirJob(t *testing.T) {
 	t.Parallel()
 	end := func(t *testing.T, b *testBundle, how func(id int64) error) {

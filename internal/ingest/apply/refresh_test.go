@@ -95,7 +95,7 @@ func TestAnEntryIsIgnoredWhereUsersCannotBeRead(t *testing.T) {
 func TestAWishAndItsOutcomeAreOneCommit(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
-	b.refreshes.say([]error{errors.New("the control database is away")}, []error{errors.New("cut off")})
+	b.refreshes.say([]error{errors.New("the control database is unavailable")}, []error{errors.New("cut off")})
 	id := b.deliver(t, b.projectID, twoLogins)
 	b.eventually(t, id, 2, inbox.Ignored)
 	require.Equal(t, []string{"auth0 auth0|1", "auth0 auth0|2"}, b.refreshRequests(t), "those of the attempt that was cut off are gone")

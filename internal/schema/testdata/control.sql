@@ -2212,7 +2212,7 @@ COMMENT ON COLUMN authsync.destination_health.failed IS 'Deliveries that were gi
 
 COMMENT ON COLUMN authsync.destination_health.breaker_open_until IS 'The circuit breaker is open: it is tried again then; NULL: it is closed.';
 
-COMMENT ON COLUMN authsync.destination_health.wait_reason IS 'Why nothing is sent now, while its job or its project''s is put off.';
+COMMENT ON COLUMN authsync.destination_health.wait_reason IS 'Why nothing is sent now, while its job or its project''s is deferred.';
 
 CREATE TABLE authsync.directory_version (
     singleton boolean DEFAULT true NOT NULL,
@@ -2415,7 +2415,7 @@ COMMENT ON COLUMN authsync.events.event_time IS 'The provider''s clock of the ev
 
 COMMENT ON COLUMN authsync.events.outcome IS 'pending, applied, stale (newer events had already set all its fields), duplicate, ignored (not mirrored) or failed.';
 
-COMMENT ON COLUMN authsync.events.reason IS 'Why it failed, was ignored or is put off, also with all of its project''s; notes on what could not be taken over as it came.';
+COMMENT ON COLUMN authsync.events.reason IS 'Why it failed, was ignored or is deferred, also with all of its project''s; notes on what could not be taken over as it came.';
 
 COMMENT ON COLUMN authsync.events.received_at IS 'When the request had been read whole.';
 

@@ -3531,7 +3531,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_type text, p_records jsonb) IS 'Notes what was found out about single records in a reconcile, or what became of them.';
+COMMENT ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_type text, p_records jsonb) IS 'Notes what was found out about single records in a reconcile, or what happened to them.';
 
 CREATE FUNCTION capydb_auth.record_states(p_first bigint[], p_last bigint[], p_as_of bigint[]) RETURNS TABLE(id bigint, record_type text, record_id text, record_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
     LANGUAGE plpgsql STABLE

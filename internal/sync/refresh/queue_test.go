@@ -254,7 +254,7 @@ func TestRefreshesOutliveTrouble(t *testing.T) {
 	b.quiet(t)
 	require.Equal(t, "1", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.users`))
 	kept := b.kept()
-	require.Equal(t, []time.Duration{7 * time.Second, 7 * time.Second}, kept[:2], "the database was away")
+	require.Equal(t, []time.Duration{7 * time.Second, 7 * time.Second}, kept[:2], "the database was unavailable")
 	require.Contains(t, kept, 2*time.Second, "the worker died")
 	require.True(t, slices.ContainsFunc(kept, func(d time.Duration) bool { return d >= 90*time.Second }), "the provider asked for it: %v", kept)
 	require.Equal(t, "0", one(t, b.control, `SELECT coalesce(cardinality(errors), 0)::text FROM authsync.river_job`), "no attempt was used up")
@@ -277,7 +277,7 @@ func TestASlowProviderGetsOn(t *testing.T) {
 	b.work(t, b.mirrors)
 	b.quiet(t)
 	require.Equal(t, []int{1, 2, 1}, []int{perUser(tenant, 0), perUser(tenant, 1), perUser(tenant, 2)})
-	require.Empty(t, b.kept(), "nothing was put off")
+	require.Empty(t, b.kept(), "nothing was deferred")
 }
 
 func TestRefreshesWaitForCredentials(t *testing.T) {

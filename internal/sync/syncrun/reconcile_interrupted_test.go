@@ -16,7 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
-// flaky is a mirror whose database is away at every third call.
+// flaky is a mirror whose database is unavailable at every third call.
 type flaky struct {
 	*mirror.Mirrors
 

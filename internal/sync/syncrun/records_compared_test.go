@@ -235,7 +235,7 @@ func TestReconcileDeletesNothingByAListThatWasNotReadToItsEnd(t *testing.T) {
 					return nil
 				}
 				o.options.RecordTypes = []string{provider.MirrorUsers}
-				return fault.New(fault.ProviderUnavailable, "it is away")
+				return fault.New(fault.ProviderUnavailable, "it is unavailable")
 			}
 		},
 	} {

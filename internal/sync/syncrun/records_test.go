@@ -191,7 +191,7 @@ func TestBackfillStopsReadingRecordsThatAreTurnedOff(t *testing.T) {
 			return nil
 		}
 		o.options.RecordTypes = []string{provider.MirrorUsers} // the next slice opens the account anew
-		return fault.New(fault.ProviderUnavailable, "it is away")
+		return fault.New(fault.ProviderUnavailable, "it is unavailable")
 	}
 	b.start(t)
 	b.work(t, b.mirrors, 0)
@@ -246,14 +246,14 @@ func TestBackfillFailsIfItsCredentialsAreRefusedForRecords(t *testing.T) {
 	require.Equal(t, []int64{800, 800, 0}, []int64{run.Read, run.Applied, run.Failed})
 }
 
-// The provider is away after each page, so that each is read by a slice of its own.
+// The provider is unavailable after each page, so that each is read by a slice of its own.
 func TestBackfillGoesOnBehindTheLastPageOfRecords(t *testing.T) {
 	t.Parallel()
 	b, o := setupOrganized(t, 10, 2000)
 	asked := map[string]int{}
 	o.fails = func(cursor string) error {
 		if asked[cursor]++; asked[cursor] == 1 {
-			return fault.New(fault.ProviderUnavailable, "it is away")
+			return fault.New(fault.ProviderUnavailable, "it is unavailable")
 		}
 		return nil
 	}

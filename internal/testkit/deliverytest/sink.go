@@ -14,7 +14,7 @@ import (
 type Sink struct {
 	Capabilities destination.Capabilities
 	Deps         destination.Deps // what it was made with
-	// Answer says what becomes of messages; nil: all are delivered.
+	// Answer says what happens to messages; nil: all are delivered.
 	Answer Answer
 
 	mu       sync.Mutex
@@ -123,7 +123,7 @@ func (s *Sink) Users() string {
 	return strings.Join(users, " ")
 }
 
-// Answer says what becomes of messages.
+// Answer says what happens to messages.
 type Answer = func(ctx context.Context, messages []destination.Message) []destination.Result
 
 // Always gives the same result for each message.

@@ -43,7 +43,7 @@ const receiver = `
 	const until = async (holds) => { while (!holds()) await new Promise((on) => setImmediate(on)); };
 `
 
-// A Better Auth server with the lines of the README goes on whatever becomes of authsync.
+// A Better Auth server with the lines of the README goes on whatever happens to authsync.
 func TestBetterAuthIsNeverHeldUp(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile(filepath.Join(root, "README.md"))

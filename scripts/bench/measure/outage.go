@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// hotRate is how many events a second a project has while destinations are added to it, whatever becomes of them.
+	// hotRate is how many events a second a project has while destinations are added to it, whatever happens to them.
 	hotRate = 300
 	// hotConnections bound how many of them are on their way at a time.
 	hotConnections = 64
@@ -95,7 +95,7 @@ func (d *delivery) beside(ctx context.Context, light, big *tenant, c Config) (ro
 			short(crowded.p50), short(crowded.p99),
 		},
 		{
-			fmt.Sprintf("it was away for %s; the aim is to have caught up %s after its return", opened.Sub(shut).Round(100*time.Millisecond),
+			fmt.Sprintf("it was unavailable for %s; the aim is to have caught up %s after its return", opened.Sub(shut).Round(100*time.Millisecond),
 				(3*time.Second + opened.Sub(shut)/10).Round(100*time.Millisecond)), "", "",
 		},
 	}, nil

@@ -73,4 +73,4 @@ COMMENT ON COLUMN authsync.destination_health.oldest_waiting_at IS 'When the old
 COMMENT ON COLUMN authsync.destination_health.retrying IS 'Deliveries that failed and are tried again by jobs of their own.';
 COMMENT ON COLUMN authsync.destination_health.failed IS 'Deliveries that were given up; see authsync.delivery_failures.';
 COMMENT ON COLUMN authsync.destination_health.breaker_open_until IS 'The circuit breaker is open: it is tried again then; NULL: it is closed.';
-COMMENT ON COLUMN authsync.destination_health.wait_reason IS 'Why nothing is sent now, while its job or its project''s is put off.';
+COMMENT ON COLUMN authsync.destination_health.wait_reason IS 'Why nothing is sent now, while its job or its project''s is deferred.';

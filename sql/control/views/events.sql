@@ -1,4 +1,4 @@
--- events shows one row an event: what came, and what became of it.
+-- events shows one row an event: what came, and what happened to it.
 --
 -- A message whose events are not known yet is one row with outcome 'pending'.
 -- Newest first and a LIMIT is fast, alone or with a project_id; so are an event_id,
@@ -41,7 +41,7 @@ COMMENT ON COLUMN authsync.events.record_type IS 'What the event is about: user,
 COMMENT ON COLUMN authsync.events.record_id IS 'The provider''s id of that; of a membership organization_id/user_id.';
 COMMENT ON COLUMN authsync.events.event_time IS 'The provider''s clock of the event.';
 COMMENT ON COLUMN authsync.events.outcome IS 'pending, applied, stale (newer events had already set all its fields), duplicate, ignored (not mirrored) or failed.';
-COMMENT ON COLUMN authsync.events.reason IS 'Why it failed, was ignored or is put off, also with all of its project''s; notes on what could not be taken over as it came.';
+COMMENT ON COLUMN authsync.events.reason IS 'Why it failed, was ignored or is deferred, also with all of its project''s; notes on what could not be taken over as it came.';
 COMMENT ON COLUMN authsync.events.received_at IS 'When the request had been read whole.';
 COMMENT ON COLUMN authsync.events.applied_at IS 'When the outcome was final; NULL while pending or failed.';
 COMMENT ON COLUMN authsync.events.inbox_id IS 'Id of the delivery in authsync.inbox; grows with time.';

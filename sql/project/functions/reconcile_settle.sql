@@ -1,4 +1,4 @@
--- reconcile_settle notes what was found out about single records, or what became of them.
+-- reconcile_settle notes what was found out about single records, or what happened to them.
 --
 -- Repeatable: what was found out about a record first stays.
 -- Order:      found before repaired or failed.
@@ -41,4 +41,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION capydb_auth.reconcile_settle(uuid, text, text, jsonb)
-    IS 'Notes what was found out about single records in a reconcile, or what became of them.';
+    IS 'Notes what was found out about single records in a reconcile, or what happened to them.';
