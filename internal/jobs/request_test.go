@@ -165,7 +165,7 @@ func TestASubjectWhoseJobIsGoneGetsAnother(t *testing.T) {
 			require.NoError(t, err)
 		}, "1"},
 		"deferred": {func(job *rivertype.JobRow) { jobstest.Snooze(t, control, job, time.Now().Add(time.Hour), nil) }, "0"},
-		"running": {func(*rivertype.JobRow) {}, "0"},
+		"running":  {func(*rivertype.JobRow) {}, "0"},
 	} {
 		subject := uuid.NewString()
 		one(t, control, requestJob, subject)
