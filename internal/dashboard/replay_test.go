@@ -35,8 +35,8 @@ func (a *replayAPI) ServeAs(w http.ResponseWriter, r *http.Request, _ project.Ke
 		answer = `{"data": [{"id": "7.0", "outcome": "failed"}]}`
 	case r.Method == http.MethodPost:
 		var order map[string]any
-		if err := json.NewDecoder(r.Body).Decode(&order); err != nil {
-			answer = "no JSON"
+		if json.NewDecoder(r.Body).Decode(&order) != nil {
+			order = nil // which no test expects
 		}
 		a.replayed = append(a.replayed, order)
 		answer = `{"matched": 1}`
