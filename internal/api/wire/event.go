@@ -72,7 +72,7 @@ type Replay struct {
 }
 
 // MaxMatched is how far a dry run counts.
-const MaxMatched = 10_000
+const MaxMatched = 1000
 
 // MessageCounts tells how many messages a project received within the last day.
 type MessageCounts struct {
