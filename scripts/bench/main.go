@@ -32,12 +32,12 @@ func newCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure the throughput of this machine",
-		Long: `Measures the path of a webhook from the socket to the row against a simple reference
-implementation, on a private PostgreSQL with fsync on. The absolute numbers depend on
-the machine; compare the ratios. Then it measures backfills and reconciles of 200,000
+		Long: `Measures the path of a webhook from the socket to the row against simple reference
+implementations, on a private PostgreSQL with fsync on. The absolute numbers depend on
+the machine; compare the ratios, and CPU and WAL per event. Then it measures backfills and reconciles of 200,000
 and 1,000,000 users, deliveries to webhooks, how much a project's backlog slows down
 other projects, and the pages of the dashboard with 10,000,000 messages. It takes about
-three quarters of an hour, two minutes of it for the first two parts, and half an hour
+an hour, a quarter of it for the first two parts, and half an hour
 for the dashboard. It needs no configuration and touches no running server or database.`,
 		Example: "  make bench\n  make bench ARGS='--only receive --connections 64 --duration 10s'\n" +
 			"  make bench ARGS='--only backfill --users 50000'\n  make bench ARGS='--only deliver --changes 10000'\n" +

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,7 +128,9 @@ func (o objects) table(rows [][]string) {
 				object[rows[0][i]] = n
 			}
 		}
-		_ = o.rows.Encode(object) // as Fprintf below
+		if err := o.rows.Encode(object); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: write a row:", err)
+		}
 	}
 }
 

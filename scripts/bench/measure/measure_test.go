@@ -2,6 +2,7 @@ package measure_test
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -25,8 +26,10 @@ func TestRunMeasuresTheRoadAndTheWayBesideIt(t *testing.T) {
 	require.Contains(t, text, "fsync on")
 	require.Regexp(t, `(?m)^ +2 +\d+ +[\d.]+ ms +[\d.]+ ms +\d+ us +\d+ +[\d.]+ ms +[\d.]+ ms +\d+ us +\d+\.\d\d$`, text)
 	require.Regexp(t, `(?m)^ +8 `, text)
-	require.Regexp(t, `(?m)backlog of 300, [\d.]+ times the reference +[1-9]\d*`, text)
-	require.Regexp(t, `(?m)one event at a time +[\d.]+ ms +[\d.]+ ms$`, text)
+	require.Regexp(t, `(?m)authsync: backlog of 64 senders, new +[1-9]\d*( +-?\d+){6}$`, text)
+	require.Regexp(t, `(?m)authsync: from the request to the row, 8 senders, updates +[1-9]\d*( +-?\d+){6}$`, text)
+	require.Regexp(t, `(?m)204 to row +[\d.]+ ms +[\d.]+ ms$`, text)
+	require.Regexp(t, `(?m)with notifications +[1-9]\d* +\d+$`, text)
 	for _, run := range []string{"backfill of 700", "reconcile of 700", "backfill of 1000", "reconcile of 1000"} {
 		require.Regexp(t, `(?m)^ +`+run+` users +[1-9]\d* +[1-9]\d* us +[1-9]\d* MB$`, text)
 	}
@@ -53,4 +56,15 @@ func TestRunRefusesAnUnknownMeasurement(t *testing.T) {
 	t.Parallel()
 	err := measure.Run(t.Context(), &strings.Builder{}, measure.Config{Only: "everything"})
 	require.ErrorContains(t, err, "take one of receive, apply, backfill, deliver")
+}
+
+func TestTablesAsJSON(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	err := measure.Run(t.Context(), &out, measure.Config{Only: "receive", JSON: true, Connections: []int{2}, Duration: 60 * time.Millisecond, Rounds: 1})
+	require.NoError(t, err, out.String())
+	var row map[string]any
+	require.NoError(t, json.Unmarshal([]byte(out.String()), &row), "one row, and nothing else: %s", out.String())
+	require.InDelta(t, 2, row["connections"], 0)
+	require.Positive(t, row["authsync/s"])
 }
