@@ -40,7 +40,7 @@ func acme() map[string]any {
 }
 
 // sign makes the headers of an Acme request.
-func signAcme(body string, secret string) http.Header {
+func signAcme(body, secret string) http.Header {
 	at := strconv.FormatInt(time.Now().Unix(), 10)
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(at + "." + body))
@@ -71,7 +71,7 @@ func TestAProviderThatIsAPageOfConfiguration(t *testing.T) {
 		return i, err
 	}
 	wrong := acme()
-	wrong["records"].(map[string]any)["user"].(map[string]any)["email"] = ".mail |"
+	wrong["records"] = map[string]any{"user": map[string]any{"id": ".uid", "email": ".mail |"}}
 	_, err := put(wrong, acmeSecret)
 	require.ErrorContains(t, err, "options.definition.records.user.email: this is no jq expression")
 	i, err := put(acme(), acmeSecret)
@@ -137,7 +137,7 @@ func TestKeysThatCannotBeFetchedAreNoRefusal(t *testing.T) {
 			map[string]any{"options": map[string]any{"definition": definition}}, nil)
 	}
 	require.ErrorContains(t, put(), "options.definition.signature.key_set_url: https://127.0.0.1 is")
-	definition["signature"].(map[string]any)["key_set_url"] = "https://keys.invalid/jwks"
+	definition["signature"] = map[string]any{"scheme": "jwt_body", "algorithms": []string{"RS256"}, "key_set_url": "https://keys.invalid/jwks"}
 	require.NoError(t, put())
 	const token = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ.e30.c2ln" // {"alg":"RS256","kid":"k"}, {}, and no signature of anybody
 	err := c.Deliver(t.Context(), "custom:acme", in.projectID, http.Header{"Content-Type": {"application/jwt"}}, []byte(token))

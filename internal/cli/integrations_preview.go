@@ -125,7 +125,7 @@ func (p *previewed) provider(args []string) (provider.Provider, provider.Options
 
 // readDefinition checks a file with a definition, and returns it as JSON has it.
 func readDefinition(file string) (json.RawMessage, error) {
-	text, err := os.ReadFile(file)
+	text, err := os.ReadFile(file) //nolint:gosec // the file that the person names
 	if err != nil {
 		return nil, fmt.Errorf("-f: %w", err)
 	}
@@ -143,7 +143,7 @@ func readDefinition(file string) (json.RawMessage, error) {
 func (s *session) readBody(file string) ([]byte, error) {
 	in := s.In
 	if file != "-" {
-		opened, err := os.Open(file)
+		opened, err := os.Open(file) //nolint:gosec // the file that the person names
 		if err != nil {
 			return nil, err
 		}

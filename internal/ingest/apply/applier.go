@@ -110,7 +110,7 @@ func (c *Config) decode(ctx context.Context, projectID uuid.UUID, deliveries []i
 		}
 		switch err := c.add(ctx, projectID, d, &b); {
 		case err != nil && i > 0:
-			return b, i, nil //nolint:nilerr // it is met again with the next batch
+			return b, i, nil // it is met again with the next batch
 		case err != nil:
 			return batch{}, 0, err
 		}

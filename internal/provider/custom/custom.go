@@ -98,21 +98,21 @@ func (p *Provider) NewVerifier(c provider.Credentials, o provider.Options) (prov
 	return d.newVerifier(c.WebhookSigningSecret)
 }
 
-func (d *Compiled) newVerifier(secrets provider.Secrets) (provider.Verifier, error) {
-	if d.scheme.usesKeySet() && len(secrets) > 0 {
-		return nil, fmt.Errorf("%s is not used: the scheme %s verifies by the keys of signature.key_set_url: leave it out", secretField, d.scheme.Scheme)
+func (c *Compiled) newVerifier(secrets provider.Secrets) (provider.Verifier, error) {
+	if c.scheme.usesKeySet() && len(secrets) > 0 {
+		return nil, fmt.Errorf("%s is not used: the scheme %s verifies by the keys of signature.key_set_url: leave it out", secretField, c.scheme.Scheme)
 	}
-	v := verifier{scheme: d.scheme}
-	for _, name := range d.Secrets {
+	v := verifier{scheme: c.scheme}
+	for _, name := range c.Secrets {
 		v.secrets = append(v.secrets, plainName(name))
 	}
 	for i, secret := range secrets {
-		key, err := d.scheme.key(string(secret))
+		key, err := c.scheme.key(string(secret))
 		if err != nil {
 			return nil, fmt.Errorf("secret %d of %s cannot be used: %w", i+1, secretField, err)
 		}
 		v.keys = append(v.keys, key)
-		if d.scheme.Scheme != schemeStandard && d.scheme.Scheme != schemeSvix {
+		if c.scheme.Scheme != schemeStandard && c.scheme.Scheme != schemeSvix {
 			continue
 		}
 		webhook, err := standardwebhooks.NewKey(key, i+1)

@@ -12,7 +12,7 @@ import (
 type Definition struct {
 	Title     string                       `json:"title,omitempty" doc:"The provider's name in sentences, such as WorkOS."`
 	Signature Signature                    `json:"signature" doc:"How a request proves that it comes from the provider."`
-	Event     Event                        `json:"event,omitempty" doc:"Where an event has its type, id and time."`
+	Event     Event                        `json:"event,omitzero" doc:"Where an event has its type, id and time."`
 	Types     map[string]string            `json:"types" doc:"What each event type of the provider means, such as user.created, organization.updated or membership.deleted. Types that are not here are ignored."`
 	Ignore    map[string]string            `json:"ignore,omitempty" doc:"Why an event type is ignored, for those who look an event up. A type may end in *."`
 	Records   map[string]map[string]string `json:"records" doc:"Where the object of each record type has its fields: jq expressions by column."`

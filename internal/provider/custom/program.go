@@ -137,16 +137,16 @@ func (o *one) UnmarshalJSON(text []byte) error {
 
 // mapped is what the program gives for an event.
 type mapped struct {
-	Type     one
-	ID       one
-	Time     one
-	Test     one
-	Object   one
-	Fields   map[string]one
+	Type     one            `json:"type"`
+	ID       one            `json:"id"`
+	Time     one            `json:"time"`
+	Test     one            `json:"test"`
+	Object   one            `json:"object"`
+	Fields   map[string]one `json:"fields"`
 	Envelope *struct {
-		ID   json.RawMessage
-		Time json.RawMessage
-	}
+		ID   json.RawMessage `json:"id"`
+		Time json.RawMessage `json:"time"`
+	} `json:"envelope"`
 }
 
 // fieldsFor are the keys of the fields that are mapped, for a type.

@@ -13,6 +13,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"testing"
 	"time"
 
@@ -175,9 +176,7 @@ func TestIssuerAudienceAndAgeAreChecked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			claims := map[string]any{"iss": "https://acme.example.com", "aud": "app", "iat": now.Unix()}
-			for name, value := range tc.change {
-				claims[name] = value
-			}
+			maps.Copy(claims, tc.change)
 			text, err := json.Marshal(claims)
 			require.NoError(t, err)
 			_, err = v.Verify(nil, []byte(token(`{"alg":"EdDSA"}`, string(text), func(c string) []byte { return ed25519.Sign(key, []byte(c)) })), now)

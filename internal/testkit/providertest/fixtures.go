@@ -129,7 +129,7 @@ func compare(t *testing.T, dir, path string, events []provider.Event) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, path), got.Bytes(), 0o600))
 		return
 	}
-	want, err := os.ReadFile(filepath.Join(dir, path))
+	want, err := fs.ReadFile(os.DirFS(dir), path)
 	require.NoError(t, err, "go test with -update writes it")
 	require.Equal(t, string(want), got.String(), "go test with -update writes %s anew", path)
 }
