@@ -135,6 +135,10 @@ func (w *worker) answer(c call) answer {
 
 var errTooLarge = errors.New("it gives more than 4 MiB: choose what is needed")
 
+// errTooDeep is about the expression: encoding/json reads 10,000 levels, and jq builds and writes more. A caller that
+// cannot read the answer would take it for a worker's fault, and run the expression again for ever.
+var errTooDeep = errors.New("it gives a value that nests deeper than 10000 levels: choose what is needed")
+
 func marshalAll(ctx context.Context, all []any) ([]byte, error) {
 	text := []byte{'['}
 	for i, value := range all {
@@ -152,7 +156,10 @@ func marshalAll(ctx context.Context, all []any) ([]byte, error) {
 			return nil, errTooLarge
 		}
 	}
-	return append(text, ']'), nil
+	if text = append(text, ']'); !json.Valid(text) {
+		return nil, errTooDeep
+	}
+	return text, nil
 }
 
 func (w *worker) program(source string, variables []string) (*gojq.Code, error) {
