@@ -11,6 +11,7 @@ import (
 
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/payload"
 )
 
 const webhookSigningSecret = "webhook_signing_secret"
@@ -169,6 +170,9 @@ func ParseOptions(text json.RawMessage) (provider.Options, error) {
 	var given map[string]json.RawMessage
 	if json.Unmarshal(text, &given) != nil {
 		return provider.Options{}, invalid("options must be an object")
+	}
+	if _, replaced := payload.Storable(payload.Value(text)); replaced != "" {
+		return provider.Options{}, invalid("options must not hold U+0000, half of a character, or a number that PostgreSQL cannot hold")
 	}
 	forms := optionForms()
 	var options provider.Options

@@ -30,6 +30,9 @@ const (
 			updated_at = now()
 		RETURNING i.provider, i.credentials_sealed, i.options, i.reconcile_default, i.created_at, i.updated_at`
 
+	countCustom = `
+		SELECT count(*) FROM authsync.integrations AS i WHERE i.project_id = $1 AND i.provider ^@ $2`
+
 	deleteIntegration = `
 		DELETE FROM authsync.integrations WHERE project_id = $1 AND provider = $2`
 )

@@ -88,6 +88,11 @@ func (s *Store) merge(
 	if err != nil {
 		return integrationRow{}, putChanges{}, err
 	}
+	if len(stored) == 0 && strings.HasPrefix(kind.Name(), provider.CustomPrefix) {
+		if err := checkCustoms(ctx, tx, projectID); err != nil {
+			return integrationRow{}, putChanges{}, err
+		}
+	}
 	credentials, oldOptions := map[string]json.RawMessage{}, json.RawMessage("{}")
 	if len(stored) > 0 {
 		if credentials, err = s.credentials(projectID, stored[0]); err != nil {
@@ -161,6 +166,21 @@ func (s *Store) merge(
 	}
 	changes.FetchChanged = changes.FetchChanged || before != after
 	return row, changes, err
+}
+
+// maxCustom is the maximum number of a project's providers of its own. Every process holds all definitions in memory.
+const maxCustom = 20
+
+// checkCustoms refuses another provider of a project's own. The caller holds the project's lock.
+func checkCustoms(ctx context.Context, tx pgx.Tx, projectID uuid.UUID) error {
+	var count int
+	if err := tx.QueryRow(ctx, countCustom, projectID, provider.CustomPrefix).Scan(&count); err != nil {
+		return fmt.Errorf("count integrations: %w", err)
+	}
+	if count >= maxCustom {
+		return invalid("the project has %d providers of its own: at most %d are taken: delete one", count, maxCustom)
+	}
+	return nil
 }
 
 // groupChanges compares which groups of record types are mirrored. Sessions cannot be read, so that
