@@ -3,11 +3,15 @@ package project_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/provider"
 )
 
 const anySecret = `{"webhook_signing_secret": "a-secret-of-acme-that-is-long-enough"}`
@@ -50,4 +54,22 @@ func TestADefinitionThatPostgreSQLCannotHoldIsRefused(t *testing.T) {
 	shop := b.project(t, "shop")
 	_, err := b.store.PutIntegration(t.Context(), shop.ID, "custom:acme", credentials(t, anySecret), definition(t, "nul\x00"))
 	require.True(t, fault.Is(err, fault.Invalid), "%v", err)
+}
+
+// The directory opens the integrations of all tenants one after the other, so that it must not do what one of them makes slow.
+func TestTheDirectoryCompilesNoExpression(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	_, err := b.store.PutIntegration(t.Context(), shop.ID, "custom:acme", credentials(t, anySecret), definition(t, "it is none"))
+	require.NoError(t, err)
+	_, err = b.pool.Exec(t.Context(), `UPDATE authsync.integrations SET options = jsonb_set(options, '{definition,records,user,id}', '".id |"')`)
+	require.NoError(t, err)
+	d := b.directory(t, project.DirectoryConfig{})
+	endpoint, err := d.Lookup(t.Context(), shop.ID, "custom:acme")
+	require.NoError(t, err)
+	_, err = endpoint.Verifier.Verify(http.Header{}, nil, time.Now())
+	require.ErrorIs(t, err, provider.ErrMissingSignature)
+	events := endpoint.Provider.Decode(provider.Message{Body: []byte(`{}`)}, endpoint.Options)
+	require.Contains(t, events[0].Reason, "options.definition.records.user.id: this is no jq expression")
 }

@@ -138,7 +138,11 @@ func (d *Directory) open(i *knownIntegration) error {
 	if err != nil {
 		return err
 	}
-	verifier, err := kind.NewVerifier(typed, i.endpoint.Options)
+	newVerifier := kind.NewVerifier
+	if stored, is := kind.(provider.Stored); is { // everybody waits for what is opened here
+		newVerifier = stored.StoredVerifier
+	}
+	verifier, err := newVerifier(typed, i.endpoint.Options)
 	if err != nil {
 		return err
 	}

@@ -59,6 +59,12 @@ type ContextDecoder interface {
 	DecodeContext(ctx context.Context, d Message, o Options) ([]Event, error)
 }
 
+// Stored is a provider whose NewVerifier checks more than a verifier needs, at a cost that a tenant chooses.
+type Stored interface {
+	// StoredVerifier is NewVerifier for credentials and options that it accepted when they were stored.
+	StoredVerifier(c Credentials, o Options) (Verifier, error)
+}
+
 // Recipient is where credentials of an integration are sent.
 type Recipient struct {
 	// Origin is scheme, host and port; empty if nothing is sent.

@@ -40,7 +40,12 @@ type Compiled struct {
 
 // ReadFile reads a definition out of a file of YAML, of which JSON is a part. The error names each mistake with its line and
 // column; name is that of the file.
-func ReadFile(name string, text []byte) (*Compiled, error) {
+func ReadFile(name string, text []byte) (*Compiled, error) { return readFile(name, text, compile) }
+
+// compiler is compile, or compileSignature.
+type compiler func(*strictyaml.Reader, *yaml.Node) (*Compiled, error)
+
+func readFile(name string, text []byte, compile compiler) (*Compiled, error) {
 	if len(text) > MaxDefinition {
 		return nil, fmt.Errorf("%s is %d bytes long: a definition has at most %d", name, len(text), MaxDefinition)
 	}
@@ -59,7 +64,9 @@ func ReadFile(name string, text []byte) (*Compiled, error) {
 }
 
 // Parse reads a definition as JSON. The error names each mistake with the path of its member.
-func Parse(text []byte) (*Compiled, error) {
+func Parse(text []byte) (*Compiled, error) { return parse(text, compile) }
+
+func parse(text []byte, compile compiler) (*Compiled, error) {
 	if len(text) > MaxDefinition {
 		return nil, fmt.Errorf("options.definition is %d bytes long: a definition has at most %d", len(text), MaxDefinition)
 	}
@@ -86,13 +93,23 @@ func Parse(text []byte) (*Compiled, error) {
 	return nil, errors.New(strings.Join(texts, "; "))
 }
 
-// compile checks a definition and notes what is wrong. An error is a bug.
-func compile(r *strictyaml.Reader, root *yaml.Node) (*Compiled, error) {
+// compileSignature checks the signature only: the rest was checked before. An error is a bug.
+func compileSignature(r *strictyaml.Reader, root *yaml.Node) (*Compiled, error) {
 	c := checker{Reader: r, Compiled: &Compiled{types: map[string]meaning{}, keys: map[record.Type][]payload.Key{}}}
 	if err := r.Decode(root, &c.Definition); err != nil || len(r.Problems) > 0 {
 		return nil, err
 	}
 	c.checkSignature()
+	return c.Compiled, nil
+}
+
+// compile checks a definition and notes what is wrong. An error is a bug.
+func compile(r *strictyaml.Reader, root *yaml.Node) (*Compiled, error) {
+	whole, err := compileSignature(r, root)
+	if whole == nil {
+		return nil, err
+	}
+	c := checker{Reader: r, Compiled: whole}
 	c.checkEvent()
 	c.checkTypes()
 	c.checkRecords()
@@ -100,7 +117,6 @@ func compile(r *strictyaml.Reader, root *yaml.Node) (*Compiled, error) {
 	if len(r.Problems) > 0 {
 		return nil, nil //nolint:nilnil // the reader has the problems
 	}
-	var err error
 	if c.program, err = c.Definition.program(); err != nil {
 		c.fail("records", "the expressions cannot be put together: %v", err)
 	}

@@ -42,32 +42,31 @@ func New(name string) *Provider { return &Provider{name: name} }
 // Name returns the name used in the database.
 func (p *Provider) Name() string { return p.name }
 
-// definition compiles the definition that options have, or the preset's. The latest is kept.
-func (p *Provider) definition(o provider.Options) (*Compiled, error) {
-	source := string(o.Definition)
-	builtIn := !strings.HasPrefix(p.name, provider.CustomPrefix)
+// text is the definition that options have, or the preset's, which is built in.
+func (p *Provider) text(o provider.Options) (source string, builtIn bool, err error) {
 	switch {
-	case builtIn:
-		text, err := Preset(p.name)
-		if err != nil {
-			return nil, err
-		}
-		source = text
-	case source == "":
-		return nil, errors.New("options.definition is missing: it says how the provider signs and what its events hold (docs/custom-providers.md)")
+	case !strings.HasPrefix(p.name, provider.CustomPrefix):
+		source, err = Preset(p.name)
+		return source, true, err
+	case len(o.Definition) == 0:
+		return "", false, errors.New("options.definition is missing: it says how the provider signs and what its events hold (docs/custom-providers.md)")
+	default:
+		return string(o.Definition), false, nil
+	}
+}
+
+// definition compiles the definition. The latest is kept.
+func (p *Provider) definition(o provider.Options) (*Compiled, error) {
+	source, builtIn, err := p.text(o)
+	if err != nil {
+		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.compiled != nil && p.source == source {
 		return p.compiled, nil
 	}
-	var compiled *Compiled
-	var err error
-	if builtIn {
-		compiled, err = ReadFile(p.name+".yaml", []byte(source))
-	} else {
-		compiled, err = Parse(o.Definition)
-	}
+	compiled, err := p.read(source, builtIn, compile)
 	if err != nil {
 		return nil, err
 	}
@@ -75,10 +74,37 @@ func (p *Provider) definition(o provider.Options) (*Compiled, error) {
 	return compiled, nil
 }
 
+func (p *Provider) read(source string, builtIn bool, with compiler) (*Compiled, error) {
+	if builtIn {
+		return readFile(p.name+".yaml", []byte(source), with)
+	}
+	return parse([]byte(source), with)
+}
+
+// signature reads what verifying needs of a definition, and compiles nothing.
+func (p *Provider) signature(o provider.Options) (*Compiled, error) {
+	source, builtIn, err := p.text(o)
+	if err != nil {
+		return nil, err
+	}
+	return p.read(source, builtIn, compileSignature)
+}
+
 const secretField = "credentials.webhook_signing_secret"
 
 // NewVerifier checks the definition and that the secrets can be those of its scheme.
 func (p *Provider) NewVerifier(c provider.Credentials, o provider.Options) (provider.Verifier, error) {
+	return p.newVerifier(c, o, p.definition)
+}
+
+// StoredVerifier implements provider.Stored. The expressions are compiled when the first message is decoded.
+func (p *Provider) StoredVerifier(c provider.Credentials, o provider.Options) (provider.Verifier, error) {
+	return p.newVerifier(c, o, p.signature)
+}
+
+func (p *Provider) newVerifier(
+	c provider.Credentials, o provider.Options, definition func(provider.Options) (*Compiled, error),
+) (provider.Verifier, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
@@ -91,7 +117,7 @@ func (p *Provider) NewVerifier(c provider.Credentials, o provider.Options) (prov
 	if err := c.WebhookSigningSecret.Check(secretField); err != nil {
 		return nil, err
 	}
-	d, err := p.definition(o)
+	d, err := definition(o)
 	if err != nil {
 		return nil, err
 	}
