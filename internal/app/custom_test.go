@@ -79,7 +79,7 @@ func TestAProviderThatIsAPageOfConfiguration(t *testing.T) {
 	require.Equal(t, "custom:acme_id", i.Provider)
 	require.Equal(t, a.URL()+"/api/capydb/v1/integrations/custom:acme-id/webhook/"+in.projectID, i.Config.WebhookReceiver)
 
-	deliver := func(body string, secret string) error {
+	deliver := func(body, secret string) error {
 		return c.Deliver(t.Context(), "custom:acme-id", in.projectID, signAcme(body, secret), []byte(body))
 	}
 	const add = `{"kind":"person","verb":"add","event_id":"e1","sent":"2026-05-04T10:00:00Z","person":{"uid":7,"mail":"ada@example.com","name":"Ada Lovelace","handle":"ada","pin":"1234","changed":1777888000}}`

@@ -60,24 +60,28 @@ func TestPublishedExamplesVerify(t *testing.T) {
 		id        string
 	}{
 		"StandardWebhooks": {
-			map[string]any{"scheme": "standard_webhooks"}, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+			map[string]any{"scheme": "standard_webhooks"},
+			"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 			header("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek", "webhook-timestamp", "1614265330", "webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
 			1614265330, `{"test": 2432232314}`, "msg_p5jXN8AQM9LWM0D4loKWxJek",
 		},
 		"Svix": {
-			map[string]any{"scheme": "svix"}, "whsec_plJ3nmyCDGBKInavdOK15jsl",
+			map[string]any{"scheme": "svix"},
+			"whsec_plJ3nmyCDGBKInavdOK15jsl",
 			header("svix-id", "msg_loFOjxBNrRLzqYUf", "svix-timestamp", "1731705121", "svix-signature", "v1,rAvfW3dJ/X/qxhsaXPOyyCGmRKsaKWcsNccKXlIktD0="),
 			1731705121, `{"event_type":"ping","data":{"success":true}}`, "msg_loFOjxBNrRLzqYUf",
 		},
 		"GitHub": {
-			map[string]any{"scheme": "hmac", "header": "x-hub-signature-256", "prefix": "sha256="}, "It's a Secret to Everybody",
+			map[string]any{"scheme": "hmac", "header": "x-hub-signature-256", "prefix": "sha256="},
+			"It's a Secret to Everybody",
 			header("X-Hub-Signature-256", "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"), 0, "Hello, World!", "",
 		},
 		"SvixWrittenOut": { // the same example by the parts of hmac
 			map[string]any{
 				"scheme": "hmac", "header": "svix-signature", "prefix": "v1,", "encoding": "base64", "secret_encoding": "base64",
 				"signed": "{id}.{time}.{body}", "id_header": "svix-id", "time_header": "svix-timestamp",
-			}, "plJ3nmyCDGBKInavdOK15jsl",
+			},
+			"plJ3nmyCDGBKInavdOK15jsl",
 			header("svix-id", "msg_loFOjxBNrRLzqYUf", "svix-timestamp", "1731705121", "svix-signature", "v1,rAvfW3dJ/X/qxhsaXPOyyCGmRKsaKWcsNccKXlIktD0="),
 			1731705121, `{"event_type":"ping","data":{"success":true}}`, "msg_loFOjxBNrRLzqYUf",
 		},
@@ -206,12 +210,14 @@ func TestStaticSecrets(t *testing.T) {
 		good, bad http.Header
 	}{
 		"Header": {
-			map[string]any{"scheme": "header", "header": "X-Key", "prefix": "Key "}, someSecret,
+			map[string]any{"scheme": "header", "header": "X-Key", "prefix": "Key "},
+			someSecret,
 			header("X-Key", "Key "+someSecret), header("X-Key", someSecret),
 		},
 		"Bearer": {map[string]any{"scheme": "bearer"}, someSecret, header("Authorization", "bearer "+someSecret), header("Authorization", "Basic "+someSecret)},
 		"Basic": {
-			map[string]any{"scheme": "basic"}, "ada:" + someSecret,
+			map[string]any{"scheme": "basic"},
+			"ada:" + someSecret,
 			header("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("ada:"+someSecret))),
 			header("Authorization", "Basic ada:"+someSecret),
 		},
