@@ -109,6 +109,9 @@ func (c *checker) checkSignature() {
 			c.fail("signature."+name, "this is no name of a header")
 		}
 	}
+	if s.Scheme == schemeHeader && storedHeader(s.Header) {
+		c.fail("signature.header", "no secret can be in header %s, which is stored with every message", http.CanonicalHeaderKey(s.Header))
+	}
 	c.scheme = scheme{Signature: s}
 	c.checkHash()
 	c.checkTime()
@@ -116,6 +119,9 @@ func (c *checker) checkSignature() {
 	c.checkKeySet()
 	c.scheme.setDefaults()
 }
+
+// storedHeader reports whether the receiver stores a header even if it is told that any other may be the secret.
+func storedHeader(name string) bool { return http.CanonicalHeaderKey(name) == "Content-Type" }
 
 func (c *checker) oneOf(path, value string, allowed ...string) {
 	if value != "" && !slices.Contains(allowed, value) {

@@ -97,7 +97,7 @@ func parseToken(text string) (t token, err error) {
 	}
 	t.head, t.payload = head, payload
 	header, err := base64.RawURLEncoding.DecodeString(head)
-	if err != nil || len(header) > maxHeader || json.Unmarshal(header, &t.header) != nil || len(t.header.KeyID) > maxKeyID {
+	if err != nil || len(header) > maxHeader || unmarshalExactly(header, &t.header, "alg", "kid", "crit", "b64") != nil || len(t.header.KeyID) > maxKeyID {
 		return token{}, fmt.Errorf("%w: the header of the JWS cannot be read", provider.ErrMalformed)
 	}
 	if t.signature, err = base64.RawURLEncoding.DecodeString(signature); err != nil || len(t.signature) == 0 {
@@ -244,7 +244,7 @@ func (v verifier) checkClaims(claims []byte, now time.Time) error {
 		NotBefore *float64        `json:"nbf"`
 		IssuedAt  *float64        `json:"iat"`
 	}
-	if json.Unmarshal(claims, &c) != nil {
+	if unmarshalExactly(claims, &c, "iss", "aud", "exp", "nbf", "iat") != nil {
 		return fmt.Errorf("%w: the claims are no JSON object with the claims of a token", provider.ErrMalformed)
 	}
 	if v.scheme.Issuer != "" && c.Issuer != v.scheme.Issuer {
@@ -265,6 +265,21 @@ func (v verifier) checkClaims(claims []byte, now time.Time) error {
 		return fmt.Errorf("%w: more than %s", provider.ErrTooOld, v.scheme.tolerance)
 	}
 	return nil
+}
+
+// unmarshalExactly reads members of these names only. encoding/json would also take those that differ in case: a claim "ISS",
+// which a user may be able to choose, is not the issuer.
+func unmarshalExactly(object []byte, into any, names ...string) error {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(object, &all); err != nil {
+		return err
+	}
+	maps.DeleteFunc(all, func(name string, _ json.RawMessage) bool { return !slices.Contains(names, name) })
+	text, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
 }
 
 // isFor reports whether the claim aud, a text or an array of them, has a value.

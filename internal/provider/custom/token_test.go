@@ -168,6 +168,7 @@ func TestIssuerAudienceAndAgeAreChecked(t *testing.T) {
 		"ManyAudiences": {map[string]any{"aud": []string{"other", "app"}}, nil},
 		"Issuer":        {map[string]any{"iss": "https://evil.example.com"}, provider.ErrNoMatch},
 		"NoIssuer":      {map[string]any{"iss": nil}, provider.ErrNoMatch},
+		"OtherCase":     {map[string]any{"iss": nil, "ISS": "https://acme.example.com"}, provider.ErrNoMatch},
 		"Audience":      {map[string]any{"aud": "another"}, provider.ErrNoMatch},
 		"NoAudience":    {map[string]any{"aud": nil}, provider.ErrNoMatch},
 		"Old":           {map[string]any{"iat": now.Unix() - 301}, provider.ErrTooOld},

@@ -237,3 +237,14 @@ func TestStaticSecrets(t *testing.T) {
 		})
 	}
 }
+
+// The receiver stores Content-Type with every message.
+func TestASecretIsInNoHeaderThatIsStored(t *testing.T) {
+	t.Parallel()
+	for name, refused := range map[string]bool{"content-type": true, "User-Agent": false} {
+		_, err := custom.Parse(definition(t, map[string]any{"scheme": "header", "header": name}))
+		require.Equal(t, refused, err != nil, name)
+		_, err = custom.Parse(definition(t, map[string]any{"scheme": "hmac", "header": name}))
+		require.NoError(t, err, "a signature is no secret")
+	}
+}

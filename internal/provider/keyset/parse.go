@@ -18,6 +18,7 @@ import (
 // Limits of a set. A key's modulus bounds what a verification costs.
 const (
 	maxKeys    = 50
+	maxKeyID   = 256  // bytes; package custom accepts no longer one of a token
 	minModulus = 2048 // bits
 	maxModulus = 8192
 )
@@ -36,7 +37,7 @@ type webKey struct {
 }
 
 // Parse reads a key set. Keys that do not verify signatures, or not safely, are left out: symmetric ones, those for
-// encryption, RSA below 2048 bits, points that are not on their curve.
+// encryption, RSA below 2048 bits, points that are not on their curve; and those whose id no token can have: sets are kept in memory.
 func Parse(text []byte) ([]provider.PublicKey, error) {
 	var all struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -50,7 +51,7 @@ func Parse(text []byte) ([]provider.PublicKey, error) {
 	var keys []provider.PublicKey
 	for _, one := range all.Keys {
 		var k webKey
-		if json.Unmarshal(one, &k) != nil || k.Use != "" && k.Use != "sig" {
+		if json.Unmarshal(one, &k) != nil || k.Use != "" && k.Use != "sig" || len(k.ID) > maxKeyID || len(k.Algorithm) > maxKeyID {
 			continue
 		}
 		if key := k.public(); key != nil {
