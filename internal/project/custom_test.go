@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,4 +73,31 @@ func TestTheDirectoryCompilesNoExpression(t *testing.T) {
 	require.ErrorIs(t, err, provider.ErrMissingSignature)
 	events := endpoint.Provider.Decode(provider.Message{Body: []byte(`{}`)}, endpoint.Options)
 	require.Contains(t, events[0].Reason, "options.definition.records.user.id: this is no jq expression")
+}
+
+// keys fail the test if they are asked for.
+type keys struct{ t *testing.T }
+
+func (k keys) Find(string, string) ([]provider.PublicKey, error) {
+	k.t.Error("keys were fetched")
+	return nil, provider.ErrKeysUnavailable
+}
+
+// What tells the secret of another integration is no reason for a stranger's request to wait.
+func TestOthersFetchNoKeys(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	_, err := b.store.PutIntegration(t.Context(), shop.ID, "custom:own", credentials(t, anySecret), definition(t, "it is none"))
+	require.NoError(t, err)
+	text := strings.Replace(string(definition(t, "it is none")), `{"header":"X-Signature","scheme":"hmac"}`,
+		`{"scheme":"jwt_body","algorithms":["RS256"],"key_set_url":"https://keys.example.com/jwks"}`, 1)
+	_, err = b.store.PutIntegration(t.Context(), shop.ID, "custom:keys", nil, json.RawMessage(text))
+	require.NoError(t, err)
+	d := b.directory(t, project.DirectoryConfig{Keys: keys{t}})
+	_, err = d.Lookup(t.Context(), shop.ID, "custom:keys")
+	require.NoError(t, err)
+	others := d.Others(shop.ID, "clerk")
+	require.Len(t, others, 1)
+	require.Equal(t, "custom:own", others[0].Provider.Name())
 }

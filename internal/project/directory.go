@@ -108,7 +108,8 @@ func (d *Directory) LookupFresh(ctx context.Context, projectID uuid.UUID, provid
 	return d.state.Load().endpoint(projectID, providerName)
 }
 
-// Others returns the currently known usable integrations of a project with other providers.
+// Others returns the currently known usable integrations of a project with other providers, except those whose verifiers may
+// wait for public keys: they are for requests that nobody has verified.
 func (d *Directory) Others(projectID uuid.UUID, providerName string) []Endpoint {
 	s := d.state.Load()
 	if s == nil || s.projects[projectID] == nil {
@@ -116,7 +117,7 @@ func (d *Directory) Others(projectID uuid.UUID, providerName string) []Endpoint 
 	}
 	var others []Endpoint
 	for name, i := range s.projects[projectID].integrations {
-		if name != providerName && i.err == nil {
+		if name != providerName && i.err == nil && !i.fetches {
 			others = append(others, i.endpoint)
 		}
 	}

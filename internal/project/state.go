@@ -32,6 +32,7 @@ type knownProject struct {
 type knownIntegration struct {
 	stored   storedIntegration
 	endpoint Endpoint
+	fetches  bool // its verifier may fetch public keys
 	err      error
 }
 
@@ -147,7 +148,7 @@ func (d *Directory) open(i *knownIntegration) error {
 		return err
 	}
 	if user, uses := verifier.(provider.KeySetUser); uses && user.KeySetURL() != "" && d.config.Keys != nil {
-		verifier = user.WithKeys(d.config.Keys)
+		verifier, i.fetches = user.WithKeys(d.config.Keys), true
 	}
 	i.endpoint.Verifier = naming{verifier, typed.SecretNames()}
 	return nil

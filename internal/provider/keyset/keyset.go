@@ -17,6 +17,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -171,6 +172,9 @@ func (c *Cache) fetch(keySetURL string) (keys []provider.PublicKey, err error) {
 	}
 	request.Header.Set("Accept", "application/json")
 	response, err := c.config.Client.Do(request)
+	if whole := new(url.Error); errors.As(err, &whole) { // it has the address, which may hold a secret
+		err = whole.Err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("fetch the key set: %w", err)
 	}

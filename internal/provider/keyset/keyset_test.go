@@ -198,6 +198,20 @@ func TestAHugeAnswerIsNotRead(t *testing.T) {
 }
 
 // Many addresses that hang leave the others an answer, if not their keys.
+func TestAnAddressIsNotLogged(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	c := keyset.New(keyset.Config{
+		Client: &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })},
+		Log:    slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	_, err := c.Find(address+"?token=hidden", "a")
+	require.ErrorIs(t, err, provider.ErrKeysUnavailable)
+	require.Contains(t, log.String(), "unexpected EOF")
+	require.Contains(t, log.String(), "keys.example.com")
+	require.NotContains(t, log.String()+err.Error(), "hidden")
+}
+
 func TestFetchesAreLimitedTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
