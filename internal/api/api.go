@@ -51,10 +51,11 @@ type Config struct {
 
 // API answers management calls. It is safe for concurrent use.
 type API struct {
-	config  Config
-	handler http.Handler
-	router  *mux.Router
-	calls   bulkhead
+	config   Config
+	handler  http.Handler
+	router   *mux.Router
+	calls    bulkhead
+	previews bulkhead
 }
 
 // New makes the API. It answers all paths below Prefix,
@@ -64,7 +65,7 @@ func New(c Config) (*API, error) {
 		c.Refresher == nil || c.Accounts == nil || c.Outbox == nil || c.Idempotency == nil || c.Rejections == nil || c.Counts == nil || c.Log == nil {
 		return nil, errors.New("api: store, events, users, records, grants, backfills, refresher, accounts, outbox, idempotency, rejections, counts and log must be given")
 	}
-	a := &API{config: c}
+	a := &API{config: c, calls: bulkhead{most: maxCallsPerProject}, previews: bulkhead{most: maxPreviewsPerProject}}
 	// Encoded paths, because ids of users hold "|" and may hold "/"; not
 	// cleaned, because mux cleans by a redirect, which turns a PUT into a GET.
 	a.router = mux.NewRouter().UseEncodedPath().SkipClean(true)

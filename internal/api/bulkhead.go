@@ -17,8 +17,17 @@ var errProjectBusy = fail(tooManyRequests,
 	"%d calls for this project are at work in this process already, perhaps because the project's database is slow: try again when one has ended",
 	maxCallsPerProject)
 
+// maxPreviewsPerProject bounds the calls of a project that run expressions which nobody has stored. Each holds one of the few
+// worker processes of package jq, which the events and deliveries of all projects wait for; no halt stops an expression that is
+// another one with every call.
+const maxPreviewsPerProject = 1
+
+var errPreviewing = fail(tooManyRequests, "another request of this project is being previewed: try again when that has ended")
+
 // bulkhead counts the calls at work, by project.
 type bulkhead struct {
+	most int // of a project
+
 	mu     sync.Mutex
 	atWork map[string]int
 }
@@ -27,7 +36,7 @@ type bulkhead struct {
 func (b *bulkhead) enter(subject string) (leave func(), ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.atWork[subject] >= maxCallsPerProject {
+	if b.atWork[subject] >= b.most {
 		return nil, false
 	}
 	if b.atWork == nil {

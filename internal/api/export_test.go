@@ -26,3 +26,8 @@ func Statuses() map[string]int {
 	}
 	return all
 }
+
+// Previewing counts a preview of a project in, as if it were at work.
+func (a *API) Previewing(projectID string) (leave func(), ok bool) {
+	return a.previews.enter(projectID)
+}

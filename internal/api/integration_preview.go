@@ -29,6 +29,11 @@ func (a *API) previewIntegration(r *http.Request) (answer, error) {
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
+	leave, ok := a.previews.enter(p.ID.String())
+	if !ok {
+		return answer{}, errPreviewing
+	}
+	defer leave()
 	credentials, options, err := a.config.Store.Credentials(r.Context(), p.ID, kind.Name())
 	if err != nil && !errors.Is(err, project.ErrNoIntegration) {
 		return answer{}, err
