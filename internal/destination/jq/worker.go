@@ -30,6 +30,9 @@ const (
 const (
 	maxAnswer   = 4 << 20 // total size of the results
 	maxCompiled = 256     // expressions that a worker keeps
+	// maxKept is the maximum size of their texts, together. What is compiled of one is up to 150 times larger, and is held beside
+	// every run of another tenant.
+	maxKept = 128 << 10
 	maxFailure  = 1000    // bytes of what an expression says of its failure
 )
 
@@ -90,6 +93,7 @@ func work(in io.Reader, out io.Writer) {
 type worker struct {
 	compiled map[string]*list.Element // by program
 	recent   *list.List               // the newest first
+	kept     int                      // bytes of their texts
 	inputID  uint64
 	input    any
 }
@@ -179,9 +183,10 @@ func (w *worker) program(source string, variables []string) (*gojq.Code, error) 
 		return nil, err
 	}
 	w.compiled[key] = w.recent.PushFront(program{key, code})
-	if w.recent.Len() > maxCompiled {
+	for w.kept += len(key); w.recent.Len() > maxCompiled || w.kept > maxKept; {
 		if p, is := w.recent.Remove(w.recent.Back()).(program); is {
 			delete(w.compiled, p.key)
+			w.kept -= len(p.key)
 		}
 	}
 	return code, nil
