@@ -18,3 +18,11 @@ func Keeps(sources []string) (expressions, size int, err error) {
 	}
 	return w.recent.Len(), size, nil
 }
+
+// HoldsInput reports whether a worker that reads a second input still holds the first.
+func HoldsInput() bool {
+	w := worker{compiled: map[string]*list.Element{}, recent: list.New()}
+	w.answer(call{Source: ".", InputID: 1, Input: []byte(`[1]`), Values: []byte(`[]`)})
+	w.answer(call{Source: ".", InputID: 2, Input: []byte(`[`), Values: []byte(`[]`)}) // the reading goes no further
+	return w.input != nil
+}

@@ -29,3 +29,9 @@ func TestTheExpressionsThatAWorkerKeepsAreBounded(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, expressions)
 }
+
+// An input of 1 MB can need 50 MB when decoded: two at once would leave no room for a run.
+func TestAWorkerHoldsOneInput(t *testing.T) {
+	t.Parallel()
+	require.False(t, jq.HoldsInput())
+}

@@ -109,6 +109,7 @@ func (w *worker) answer(c call) answer {
 	defer watch(func() { cancel(errTooLong) })()
 
 	if c.Input != nil {
+		w.input = nil // two large ones at once would leave no room for a run
 		value, err := decode(c.Input)
 		if err != nil {
 			return answer{Failure: "read the input: " + err.Error()}
