@@ -2,6 +2,7 @@ package jq_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ func TestTheExpressionsThatAWorkerKeepsAreBounded(t *testing.T) {
 	t.Parallel()
 	var small, large []string
 	for i := range 300 {
-		small = append(small, fmt.Sprint(i))
+		small = append(small, strconv.Itoa(i))
 		large = append(large, fmt.Sprintf("[%d, .%s]", i, strings.Repeat(" ", 4000)))
 	}
 	expressions, _, err := jq.Keeps(small)

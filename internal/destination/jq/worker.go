@@ -32,8 +32,8 @@ const (
 	maxCompiled = 256     // expressions that a worker keeps
 	// maxKept is the maximum size of their texts, together. What is compiled of one is up to 150 times larger, and is held beside
 	// every run of another tenant.
-	maxKept = 128 << 10
-	maxFailure  = 1000    // bytes of what an expression says of its failure
+	maxKept    = 128 << 10
+	maxFailure = 1000 // bytes of what an expression says of its failure
 )
 
 // call is a request to a worker.

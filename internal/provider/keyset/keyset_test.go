@@ -259,7 +259,7 @@ func TestParseLeavesOutWhatIsNotSafe(t *testing.T) {
 		"Symmetric": {"kty": "oct", "k": "c2VjcmV0", "kid": "s", "alg": "HS256"}, "OffTheCurve": off, "Encryption": encryption,
 		"WeakRSA": {"kty": "RSA", "n": weak, "e": "AQAB"}, "NoModulus": {"kty": "RSA", "e": "AQAB"},
 		"Curve": {"kty": "EC", "crv": "P-224", "x": "AA", "y": "AA"}, "X25519": {"kty": "OKP", "crv": "X25519", "x": encryption["x"]},
-		"LongID": point(t, strings.Repeat("k", 257)),
+		"LongID":       point(t, strings.Repeat("k", 257)),
 		"ShortEd25519": {"kty": "OKP", "crv": "Ed25519", "x": "AAAA"}, "Unknown": {"kty": "new"},
 	} {
 		t.Run(name, func(t *testing.T) {
