@@ -220,11 +220,11 @@ func timeIn(v payload.Value, unit string) payload.Value {
 		return v
 	}
 	whole, err := strconv.ParseInt(text, 10, 64)
-	if err == nil && size == time.Second {
-		return payload.Value(strconv.FormatInt(whole, 10))
+	if err == nil && size == time.Second && whole > -6e10 && whole < 3e11 { // the years 1 to 9999, roughly
+		return payload.Value(`"` + payload.Format(time.Unix(whole, 0)) + `"`)
 	}
 	micros := n * float64(size) / float64(time.Microsecond)
-	if micros < -6e16 || micros > 3e17 { // the years 1 to 9999, roughly
+	if micros < -6e16 || micros > 3e17 {
 		return v
 	}
 	return payload.Value(`"` + payload.Format(time.UnixMicro(int64(micros))) + `"`)
