@@ -36,3 +36,13 @@ func TestAWorkerHoldsOneInput(t *testing.T) {
 	t.Parallel()
 	require.False(t, jq.HoldsInput())
 }
+
+// The size of an input is no fault of the expression: reading this one takes longer than an expression may.
+func TestReadingTheInputIsNotTheExpressionsTime(t *testing.T) {
+	t.Parallel()
+	input := jq.OfJSON([]byte("[" + strings.Repeat("0,", 1<<20) + "0]"))
+	value, ok, err := compile(t, "length").One(t.Context(), input)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, "1048577", fmt.Sprint(value))
+}

@@ -1,8 +1,10 @@
 package jq
 
 import (
+	"math"
 	"os"
 	"runtime/metrics"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -13,12 +15,14 @@ const (
 	wallTime = 10 * time.Second
 )
 
-// watch monitors a run until the returned function is called. Past MaxTime of CPU time it calls tooLong, which
-// ends the run between two steps. A step that continues for as long again, or fills the memory, ends the
-// process: nothing else can stop it.
-func watch(tooLong func()) (stop func()) {
+// watch monitors a call until stop is called. From begin on it counts CPU time, so that reading the input, whose size others
+// decide, is not the expression's. Past MaxTime it calls tooLong, which ends the run between two steps. A step that
+// continues for as long again, or fills the memory, ends the process: nothing else can stop it.
+func watch(tooLong func()) (begin, stop func()) {
 	done := make(chan struct{})
-	cpu, wall := cpuTime(), time.Now()
+	wall := time.Now()
+	var begun atomic.Int64 // CPU time
+	begun.Store(math.MaxInt64)
 	go func() {
 		ticker := time.NewTicker(watchEvery)
 		defer ticker.Stop()
@@ -29,7 +33,7 @@ func watch(tooLong func()) (stop func()) {
 				return
 			case <-ticker.C:
 			}
-			used := cpuTime() - cpu
+			used := cpuTime() - time.Duration(begun.Load())
 			switch metrics.Read(heap); {
 			case heap[0].Value.Uint64() > MaxMemory:
 				os.Exit(exitMemory)
@@ -40,7 +44,7 @@ func watch(tooLong func()) (stop func()) {
 			}
 		}
 	}()
-	return func() { close(done) }
+	return func() { begun.Store(int64(cpuTime())) }, func() { close(done) }
 }
 
 // cpuTime returns the CPU time of the process, which does not depend on the load of the machine.

@@ -106,7 +106,8 @@ type program struct {
 func (w *worker) answer(c call) answer {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	defer watch(func() { cancel(errTooLong) })()
+	begin, stop := watch(func() { cancel(errTooLong) })
+	defer stop()
 
 	if c.Input != nil {
 		w.input = nil // two large ones at once would leave no room for a run
@@ -116,6 +117,7 @@ func (w *worker) answer(c call) answer {
 		}
 		w.input, w.inputID = value, c.InputID
 	}
+	begin()
 	values, err := decode(c.Values)
 	list, isList := values.([]any)
 	code, compileErr := w.program(c.Source, c.Variables)
