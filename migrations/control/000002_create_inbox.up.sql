@@ -118,6 +118,7 @@ COMMENT ON COLUMN authsync.inbox_usage.byte_count IS 'Bodies and headers, plus 5
 -- Shows how many messages arrive. A slot is written again a day later, so that nothing has to be deleted.
 CREATE TABLE authsync.message_counts (
     project_id    uuid        NOT NULL,
+    -- squawk-ignore prefer-bigint-over-smallint
     slot          smallint    NOT NULL,
     began_at      timestamptz NOT NULL,
     message_count bigint      NOT NULL,
