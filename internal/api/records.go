@@ -42,6 +42,15 @@ func (a *API) recordType(r *http.Request) (p project.Project, d record.Definitio
 	return p, d, nil
 }
 
+// record is the record that a path names; whether there is one is not known yet.
+func (a *API) record(r *http.Request) (p project.Project, d record.Definition, ref record.Ref, err error) {
+	if p, d, err = a.recordType(r); err != nil {
+		return p, d, ref, err
+	}
+	id, err := variable(r, "record_id")
+	return p, d, record.Ref{Type: d.Type, ID: id}, err
+}
+
 // listRecords lists the records of a type by their keys, or those of which a name begins with a text by these names.
 func (a *API) listRecords(r *http.Request) (answer, error) {
 	p, d, err := a.recordType(r)
@@ -125,11 +134,7 @@ func recordCursor(f mirror.RecordFilter, last *mirror.ListedRecord) string {
 }
 
 func (a *API) getRecord(r *http.Request) (answer, error) {
-	p, d, err := a.recordType(r)
-	if err != nil {
-		return answer{}, err
-	}
-	id, err := variable(r, "record_id")
+	p, d, ref, err := a.record(r)
 	if err != nil {
 		return answer{}, err
 	}
@@ -143,7 +148,7 @@ func (a *API) getRecord(r *http.Request) (answer, error) {
 			return answer{}, err
 		}
 	}
-	h, err := a.config.Records.RecordHistory(r.Context(), p.ID, record.Ref{Type: d.Type, ID: id}, before, most)
+	h, err := a.config.Records.RecordHistory(r.Context(), p.ID, ref, before, most)
 	if errors.Is(err, mirror.ErrNoRecord) {
 		return answer{}, errNoRecord(p, d)
 	}
@@ -151,7 +156,7 @@ func (a *API) getRecord(r *http.Request) (answer, error) {
 		return answer{}, ofDatabase(p, err)
 	}
 	document := wire.Record[json.RawMessage]{
-		ListedRecord: wire.ListedRecord[json.RawMessage]{RecordType: string(d.Type), RecordID: id, Record: h.Row},
+		ListedRecord: wire.ListedRecord[json.RawMessage]{RecordType: string(d.Type), RecordID: ref.ID, Record: h.Row},
 		Sources:      each(h.Sources, func(s mirror.Source) wire.Source { return wire.Source(s) }),
 		Changes:      each(h.Changes, func(c mirror.Change) wire.Change { return wire.Change(c) }),
 	}

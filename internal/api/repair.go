@@ -32,15 +32,11 @@ func (a *API) refreshUser(r *http.Request) (answer, error) {
 
 // refreshRecord does so with a record of any type.
 func (a *API) refreshRecord(r *http.Request) (answer, error) {
-	p, d, err := a.recordType(r)
+	p, _, ref, err := a.record(r)
 	if err != nil {
 		return answer{}, err
 	}
-	id, err := variable(r, "record_id")
-	if err != nil {
-		return answer{}, err
-	}
-	return a.refresh(r, p, record.Ref{Type: d.Type, ID: id})
+	return a.refresh(r, p, ref)
 }
 
 func (a *API) refresh(r *http.Request, p project.Project, ref record.Ref) (done answer, err error) {

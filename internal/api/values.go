@@ -30,15 +30,10 @@ const (
 // getValues shows which event set each column, and the other values that the newest events have for it, which lost. They are
 // read from the messages in the inbox, as they were decoded when they were applied; nothing is stored for this.
 func (a *API) getValues(r *http.Request) (answer, error) {
-	p, d, err := a.recordType(r)
+	p, d, ref, err := a.record(r)
 	if err != nil {
 		return answer{}, err
 	}
-	id, err := variable(r, "record_id")
-	if err != nil {
-		return answer{}, err
-	}
-	ref := record.Ref{Type: d.Type, ID: id}
 	h, err := a.config.Records.RecordHistory(r.Context(), p.ID, ref, 0, 1)
 	if errors.Is(err, mirror.ErrNoRecord) {
 		return answer{}, errNoRecord(p, d)
@@ -46,7 +41,7 @@ func (a *API) getValues(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, ofDatabase(p, err)
 	}
-	events, next, err := a.config.Events.Events(r.Context(), inbox.Filter{ProjectID: p.ID, RecordType: string(d.Type), RecordID: id}, "", valueEvents)
+	events, next, err := a.config.Events.Events(r.Context(), inbox.Filter{ProjectID: p.ID, RecordType: string(d.Type), RecordID: ref.ID}, "", valueEvents)
 	if err != nil {
 		return answer{}, err
 	}
@@ -54,7 +49,7 @@ func (a *API) getValues(r *http.Request) (answer, error) {
 	if err := json.Unmarshal(h.Row, &row); err != nil {
 		return answer{}, fmt.Errorf("read the row: %w", err)
 	}
-	document := wire.RecordValues{RecordType: string(d.Type), RecordID: id, EventsRead: len(events), HasMore: next != "", Columns: []wire.ColumnValues{}}
+	document := wire.RecordValues{RecordType: string(d.Type), RecordID: ref.ID, EventsRead: len(events), HasMore: next != "", Columns: []wire.ColumnValues{}}
 	at := map[string]int{}
 	for _, s := range h.Sources {
 		at[s.Column] = len(document.Columns)
