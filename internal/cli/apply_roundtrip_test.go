@@ -173,7 +173,7 @@ func TestAFileMakesTheSameServerElsewhere(t *testing.T) {
 	r := first.run(t, "plan", "-f", file)
 	require.Equal(t, 2, r.status, r.err)
 	require.Empty(t, r.err)
-	require.Contains(t, r.out, "\n11 to create, 0 to change, 0 unchanged, 0 not in the file.\n")
+	require.Contains(t, r.out, "\n13 to create, 0 to change, 0 unchanged, 0 not in the file.\n")
 	out := first.must(t, "apply", "-f", file)
 	require.NotContains(t, out, "shown only once", "all secrets were given")
 	first.equal(t, file)

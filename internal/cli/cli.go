@@ -85,7 +85,7 @@ func newRoot(p Process) *cobra.Command {
 	s := &session{Process: p}
 	root := &cobra.Command{
 		Use:   "authsync",
-		Short: "Mirror the users of Auth0, Clerk, Better Auth and others into PostgreSQL",
+		Short: "Mirror users of Auth0, Clerk, Better Auth and others into PostgreSQL",
 		Long: `authsync receives webhooks from identity providers (Auth0, Clerk, Better Auth, others)
 and keeps the tables capydb_auth.users, organizations and memberships in your own
 PostgreSQL database up to date, so that this data is one JOIN away.

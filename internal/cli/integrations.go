@@ -23,7 +23,8 @@ func (s *session) newIntegrations() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "integrations",
 		Short: "Set up the providers of a project",
-		Long: `An integration connects a provider to a project: auth0, clerk, better_auth, ` + strings.Join(provider.Presets(), ", ") + `,
+		Long: `An integration connects a provider to a project: auth0, clerk, better_auth,
+` + strings.Join(provider.Presets(), ", ") + `,
 or one of your own, such as custom:acme, which a file defines (docs/custom-providers.md).
 Credentials are encrypted and never shown again.`,
 	})
