@@ -258,7 +258,10 @@ func TestAProviderThatADefinitionDescribes(t *testing.T) {
 	_, err := s.Store.PutIntegration(t.Context(), s.shop.ID, "custom:acme", nil, json.RawMessage(`{"definition": `+definition+`}`))
 	require.NoError(t, err)
 	page = s.get(t, s.path("integrations", "custom:acme"), s.all)
-	require.NotContains(t, page.words, "Reading users who exist already")
+	for _, words := range []string{"Reading users who exist already", "Read the users who exist", "Reading and comparing", "Compare"} {
+		require.NotContains(t, page.words, words, "none of its users can be read")
+	}
+	require.Empty(t, page.forms("/runs/backfill"))
 	s.do(t, page.formWith(t, "options"), s.all, "absent_fields", "clear")
 	_, options, err := s.Store.Credentials(t.Context(), s.shop.ID, "custom:acme")
 	require.NoError(t, err)

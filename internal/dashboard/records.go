@@ -125,7 +125,7 @@ func listedColumns(d record.Definition) (columns []string) {
 }
 
 func isTime(column string) bool {
-	return slices.Contains([]string{"ended_at", "own_deleted_at", "placeholder_since"}, column) || record.Column(column).SQLType() == "timestamptz"
+	return slices.Contains([]string{"ended_at", "last_event_processed", "own_deleted_at", "placeholder_since"}, column) || record.Column(column).SQLType() == "timestamptz"
 }
 
 // linkOf is the page of the record that a value names; empty: it names none.

@@ -21,7 +21,11 @@ type step struct {
 // steps are in the sequence in which they are usually done. last is the newest message of the provider, and applied the
 // newest one that is in the mirror.
 func (d *integrationData) steps(projectID string, last, applied *wire.Event) []step {
-	return []step{d.urlStep(last), d.secretStep(), d.messageStep(projectID, last), d.rowStep(projectID, last, applied), d.backfillStep()}
+	all := []step{d.urlStep(last), d.secretStep(), d.messageStep(projectID, last), d.rowStep(projectID, last, applied)}
+	if len(d.Setup.Ways) > 0 {
+		all = append(all, d.backfillStep())
+	}
+	return all
 }
 
 func (d *integrationData) urlStep(last *wire.Event) step {
