@@ -139,6 +139,20 @@ func TestRolesOneByOne(t *testing.T) {
 	require.Equal(t, "true", one(t, pool, `SELECT (deleted_at IS NOT NULL)::text FROM capydb_auth.memberships`), "losing a role revives no membership")
 }
 
+// A provider that clears the whole set clears what an older set had, though a single role was reported later.
+func TestAClearedSetOfRolesIsEmptyBesideALaterRole(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	removed := about(record.Membership, update("e1", 9))
+	removed.Fields, removed.RoleRemoved = provider.Fields{}, "billing"
+	cleared := about(record.Membership, update("e3", 5))
+	cleared.Fields[record.Roles] = nil
+	apply(t, pool, []mirror.Event{removed})
+	apply(t, pool, []mirror.Event{about(record.Membership, update("e2", 1, "roles", *record.Array([]string{"admin"})))})
+	require.Equal(t, []string{"applied"}, apply(t, pool, []mirror.Event{cleared}))
+	require.Equal(t, "{}", one(t, pool, `SELECT roles::text FROM capydb_auth.memberships`))
+}
+
 // TestOneEventIDAboutSeveralRecords is a sender that gives one id to what happened to several records: the ledger tells
 // them apart by type and id.
 func TestOneEventIDAboutSeveralRecords(t *testing.T) {

@@ -3071,7 +3071,11 @@ BEGIN
             FROM (
                 SELECT n.role COLLATE "C" AS role
                 FROM jsonb_array_elements_text(
-                    CASE jsonb_typeof(shown -> 'roles') WHEN 'array' THEN shown -> 'roles' ELSE coalesce(to_jsonb(p_roles), '[]') END
+                    CASE
+                        WHEN NOT shown ? 'roles' THEN coalesce(to_jsonb(p_roles), '[]') -- the whole set is as it was
+                        WHEN jsonb_typeof(shown -> 'roles') = 'array' THEN shown -> 'roles'
+                        ELSE '[]'
+                    END
                 ) AS n (role)
                 UNION
                 SELECT k.key COLLATE "C" FROM jsonb_each(v_roles) AS k
