@@ -73,16 +73,24 @@ func (a *API) getDelivery(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	d := wire.DeliveryDetail{Delivery: deliveryOf(found.Delivery), AttemptLog: each(found.AttemptLog, attemptOf)}
 	switch given(r)["request"] {
 	case "", "false":
-		return found, nil
 	case "true":
+		if d.Request, err = a.requestOf(r, d.Delivery); err != nil {
+			return answer{}, err
+		}
 	default:
 		return answer{}, wrong(inQuery, "request", problem.Invalid, "request must be true or false")
 	}
-	d, _ := found.body.(wire.Delivery)
-	request, err := a.requestOf(r, d)
-	return answer{status: found.status, body: wire.DeliveryDetail{Delivery: d, Request: request}}, err
+	return answer{status: http.StatusOK, body: d}, nil
+}
+
+func attemptOf(a admin.Attempt) wire.DeliveryAttempt {
+	return wire.DeliveryAttempt{
+		Number: a.Number, AttemptedAt: utc(a.AttemptedAt), Outcome: a.Outcome, Status: a.Status, DurationMS: a.DurationMS,
+		Reason: a.Reason, Response: a.Response,
+	}
 }
 
 // requestOf makes the request of a delivery as it would be sent now.
@@ -112,7 +120,7 @@ func (a *API) requestOf(r *http.Request, d wire.Delivery) (*wire.DeliveryRequest
 // retryDelivery tries a delivery that failed, was cancelled or waits for its next attempt
 // now. One that the destination has must not be sent twice by a slip: that is a replay.
 func (a *API) retryDelivery(r *http.Request) (answer, error) {
-	return a.onDelivery(r, func(ctx context.Context, projectID uuid.UUID, id int64) error {
+	return a.changeDelivery(r, func(ctx context.Context, projectID uuid.UUID, id int64) error {
 		d, err := a.config.Outbox.FindDelivery(ctx, projectID, id)
 		if err != nil {
 			return err
@@ -126,30 +134,31 @@ func (a *API) retryDelivery(r *http.Request) (answer, error) {
 
 // cancelDelivery takes a delivery that is not finished out of its way for good.
 func (a *API) cancelDelivery(r *http.Request) (answer, error) {
-	return a.onDelivery(r, a.config.Outbox.Cancel)
+	return a.changeDelivery(r, a.config.Outbox.Cancel)
 }
 
-// onDelivery does something with the delivery that the path names, and answers
-// with the delivery as it is then.
-func (a *API) onDelivery(r *http.Request, do func(ctx context.Context, projectID uuid.UUID, id int64) error) (answer, error) {
+// changeDelivery does something with the delivery that the path names, and answers with the delivery as it is then.
+func (a *API) changeDelivery(r *http.Request, do func(ctx context.Context, projectID uuid.UUID, id int64) error) (answer, error) {
+	d, err := a.onDelivery(r, do)
+	return answer{status: http.StatusOK, body: deliveryOf(d.Delivery)}, err
+}
+
+// onDelivery does something with the delivery that the path names, and returns the delivery as it is then.
+func (a *API) onDelivery(r *http.Request, do func(ctx context.Context, projectID uuid.UUID, id int64) error) (admin.DeliveryDetail, error) {
 	p, err := a.project(r)
 	if err != nil {
-		return answer{}, err
+		return admin.DeliveryDetail{}, err
 	}
 	text, err := variable(r, "delivery")
 	if err != nil {
-		return answer{}, err
+		return admin.DeliveryDetail{}, err
 	}
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return answer{}, fail(fault.DeliveryNotFound, "the path must name a delivery by its id in the list of deliveries, such as 17")
+		return admin.DeliveryDetail{}, fail(fault.DeliveryNotFound, "the path must name a delivery by its id in the list of deliveries, such as 17")
 	}
 	if err := do(r.Context(), p.ID, id); err != nil {
-		return answer{}, err
+		return admin.DeliveryDetail{}, err
 	}
-	d, err := a.config.Outbox.FindDelivery(r.Context(), p.ID, id)
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{status: http.StatusOK, body: deliveryOf(d)}, nil
+	return a.config.Outbox.FindDelivery(r.Context(), p.ID, id)
 }

@@ -253,6 +253,9 @@ func checkDestinations(t *testing.T, b *testBundle, check func(method, path, des
 		},
 		{ID: 3, State: "delivered", RecordType: "session", RecordID: "s", UserID: &text, EventType: "session.deleted", Changed: []string{}},
 	}
+	b.outbox.attempts = []admin.Attempt{
+		{Number: 3, AttemptedAt: &at, Outcome: "retried", Status: &number, DurationMS: &id, Reason: &text, Response: &text}, {Number: 1, Outcome: "unknown"},
+	}
 	made := check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "type": "webhook", "condition": "true"}`, 201)
 	b.outbox.deliveries[1].DestinationID = uuid.MustParse(fmt.Sprint(made.body["id"]))
 	check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "type": "webhook"}`, 409)
@@ -271,14 +274,19 @@ func checkDestinations(t *testing.T, b *testBundle, check func(method, path, des
 	check("POST", app+"/replay", one+"/replay", `{"state": "failed"}`, 200)
 
 	const delivery = "/projects/{project}/deliveries/{delivery}"
-	check("GET", "/projects/shop/deliveries", "/projects/{project}/deliveries", "", 200)
-	check("GET", "/projects/shop/deliveries/2", delivery, "", 200)
+	require.NotContains(t, check("GET", "/projects/shop/deliveries", "/projects/{project}/deliveries", "", 200).text, "attempt_log")
+	detail := check("GET", "/projects/shop/deliveries/2", delivery, "", 200)
+	attempts, _ := detail.body["attempt_log"].([]any)
+	require.Len(t, attempts, 2)
+	require.Equal(t, object{
+		"number": 3.0, "attempted_at": "2026-05-04T10:20:30Z", "outcome": "retried", "status": 500.0, "duration_ms": 3.0, "reason": "x", "response": "x",
+	}, attempts[0])
 	whole := check("GET", "/projects/shop/deliveries/2?request=true", delivery, "", 200)
 	request, _ := whole.body["request"].(map[string]any)
 	require.NotEmpty(t, request["requests"])
 	require.NotNil(t, request["destination_changed_at"], "the attempt was before it was created")
 	check("GET", "/projects/shop/deliveries/2?request=yes", delivery, "", 422)
-	check("POST", "/projects/shop/deliveries/1/retry", delivery+"/retry", "", 200)
+	require.NotContains(t, check("POST", "/projects/shop/deliveries/1/retry", delivery+"/retry", "", 200).body, "attempt_log")
 	check("POST", "/projects/shop/deliveries/1/cancel", delivery+"/cancel", "", 200)
 	check("POST", "/projects/shop/deliveries/3/cancel", delivery+"/cancel", "", 409)
 	check("DELETE", app, one, "", 204)

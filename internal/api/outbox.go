@@ -30,7 +30,7 @@ type Outbox interface {
 	ListDeliveries(ctx context.Context, projectID uuid.UUID, f admin.ListFilter) (page []admin.Delivery, next string, err error)
 	// FindDelivery, Retry and Cancel return admin.ErrNoDelivery where the project has none
 	// with that id; Retry and Cancel fault.WrongState where its state does not allow it.
-	FindDelivery(ctx context.Context, projectID uuid.UUID, id int64) (admin.Delivery, error)
+	FindDelivery(ctx context.Context, projectID uuid.UUID, id int64) (admin.DeliveryDetail, error)
 	Retry(ctx context.Context, projectID uuid.UUID, id int64) error
 	Cancel(ctx context.Context, projectID uuid.UUID, id int64) error
 }

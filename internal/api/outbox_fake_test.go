@@ -37,6 +37,7 @@ type fakeOutbox struct {
 	replayed   admin.Replay
 	filter     admin.ListFilter
 	deliveries []admin.Delivery
+	attempts   []admin.Attempt // of each of them
 }
 
 // previewOf is what a preview was asked for.
@@ -126,14 +127,14 @@ func (o *fakeOutbox) ListDeliveries(_ context.Context, _ uuid.UUID, f admin.List
 	return o.deliveries, "next", nil
 }
 
-func (o *fakeOutbox) FindDelivery(_ context.Context, _ uuid.UUID, id int64) (admin.Delivery, error) {
+func (o *fakeOutbox) FindDelivery(_ context.Context, _ uuid.UUID, id int64) (admin.DeliveryDetail, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	i := slices.IndexFunc(o.deliveries, func(d admin.Delivery) bool { return d.ID == id })
 	if i < 0 {
-		return admin.Delivery{}, admin.ErrNoDelivery
+		return admin.DeliveryDetail{}, admin.ErrNoDelivery
 	}
-	return o.deliveries[i], nil
+	return admin.DeliveryDetail{Delivery: o.deliveries[i], AttemptLog: o.attempts}, nil
 }
 
 func (o *fakeOutbox) Retry(_ context.Context, _ uuid.UUID, id int64) error {

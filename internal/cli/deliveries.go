@@ -98,11 +98,11 @@ func (s *session) newDeliveriesShow() *cobra.Command {
 	var withRequest bool
 	cmd := &cobra.Command{
 		Use:   "get PROJECT ID",
-		Short: "Show a delivery and the last response to it",
-		Long: `Shows a delivery and the last response to it. --request adds its request as it would be
-sent now, secrets masked: requests are not stored. It is what the last attempt sent,
-apart from its time, its signatures and what was learned from answers since, unless the
-destination was changed after that.`,
+		Short: "Show a delivery, its last attempts and the responses to them",
+		Long: `Shows a delivery, the last response to it and its last ten attempts. --request adds its
+request as it would be sent now, secrets masked: requests are not stored. It is what the
+last attempt sent, apart from its time, its signatures and what was learned from answers
+since, unless the destination was changed after that.`,
 		Example: "  authsync deliveries get shop 17\n" +
 			"  authsync deliveries get shop 17 --request",
 		Args: takes(2, 2),
@@ -141,7 +141,7 @@ func (s *session) showOutgoingRequest(ctx context.Context, c *client.Client, pro
 	if s.json {
 		return s.printJSON(d)
 	}
-	if err := s.printOneOutgoing(d.Delivery); err != nil {
+	if err := s.printOneOutgoing(d); err != nil {
 		return err
 	}
 	if d.Request == nil {
@@ -158,7 +158,7 @@ func (s *session) showOutgoingRequest(ctx context.Context, c *client.Client, pro
 	return nil
 }
 
-func (s *session) printOneOutgoing(d client.Delivery) error {
+func (s *session) printOneOutgoing(d client.DeliveryDetail) error {
 	number := func(n *int64) string {
 		if n == nil {
 			return "-"
@@ -169,7 +169,7 @@ func (s *session) printOneOutgoing(d client.Delivery) error {
 	if d.LastStatus != nil {
 		status = strconv.Itoa(*d.LastStatus)
 	}
-	return s.printFacts([][2]string{
+	err := s.printFacts([][2]string{
 		{"delivery", count(d.ID)},
 		{"destination", d.Destination},
 		{"message", d.MessageID},
@@ -177,7 +177,7 @@ func (s *session) printOneOutgoing(d client.Delivery) error {
 		{"change", fmt.Sprintf("%d, %s: %s", d.ChangeID, d.EventType, cmp.Or(strings.Join(d.Changed, ", "), "-"))},
 		{"changed", clock(d.ChangedAt)},
 		{"state", d.State},
-		{"why", orDash(whyOf(d))},
+		{"why", orDash(whyOf(d.Delivery))},
 		{"tries", strconv.Itoa(d.Attempts)},
 		{"deferrals", strconv.Itoa(d.Deferrals)},
 		{"last try", clockOrDash(d.LastAttemptAt)},
@@ -189,6 +189,10 @@ func (s *session) printOneOutgoing(d client.Delivery) error {
 		{"made", clock(d.CreatedAt)},
 		{"finished", clockOrDash(d.FinishedAt)},
 	})
+	if err != nil {
+		return err
+	}
+	return s.printAttempts(d.AttemptLog)
 }
 
 func deliveryIDs(texts []string) ([]int64, error) {

@@ -298,7 +298,12 @@ func TestDestinationTablesAreReadable(t *testing.T) {
 	retrying := client.Delivery{ID: 15, Destination: "app", RecordType: "organization", RecordID: "org_2", EventType: "organization.deleted", State: "retrying", Attempts: 1, NextAttemptAt: &at, LastStatus: &status, JobID: &job, ChangedAt: at}
 	require.NoError(t, s.printOutgoing("No deliveries.", failed, merged, retrying))
 	out.WriteString("\n")
-	require.NoError(t, s.printOneOutgoing(failed))
+	require.NoError(t, s.printOneOutgoing(client.DeliveryDetail{Delivery: failed, AttemptLog: []client.DeliveryAttempt{
+		{Number: 12, AttemptedAt: &at, Outcome: "failed", Status: &status, DurationMS: new(int64(1204)), Reason: failed.Reason, Response: failed.LastResponse},
+		{Number: 11, AttemptedAt: &at, Outcome: "retried", Reason: new("no answer within 20s")},
+	}}))
+	out.WriteString("\n")
+	require.NoError(t, s.printAttempts([]client.DeliveryAttempt{{Number: 1, Outcome: "unknown"}}))
 	maps.DeleteFunc(fine.Secrets, func(string, client.SecretState) bool { return true })
 	require.Equal(t, "-", secretsOf(fine))
 	pgtest.Golden(t, "testdata/destinations.golden", out.String())

@@ -78,13 +78,13 @@ func (c *Client) Outgoing(ctx context.Context, project string, f OutgoingFilter,
 	return list[Delivery](ctx, c, projectPath(project)+"/deliveries", query, limit)
 }
 
-// OneOutgoing finds a delivery to a destination by its id.
-func (c *Client) OneOutgoing(ctx context.Context, project string, id int64) (d Delivery, err error) {
+// OneOutgoing finds a delivery to a destination by its id, with its last attempts.
+func (c *Client) OneOutgoing(ctx context.Context, project string, id int64) (d DeliveryDetail, err error) {
 	err = c.Do(ctx, http.MethodGet, outgoingPath(project, id), nil, &d)
 	return d, err
 }
 
-// OutgoingRequest finds a delivery with what it would send now.
+// OutgoingRequest finds a delivery with its last attempts and what it would send now.
 func (c *Client) OutgoingRequest(ctx context.Context, project string, id int64) (d DeliveryDetail, err error) {
 	err = c.Do(ctx, http.MethodGet, outgoingPath(project, id)+"?request=true", nil, &d)
 	return d, err

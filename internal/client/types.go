@@ -33,21 +33,22 @@ type (
 	Record       = wire.Record[map[string]any]
 	ListedRecord = wire.ListedRecord[map[string]any]
 
-	Destination    = wire.Destination
-	SecretState    = wire.SecretState
-	MadeSecret     = wire.MadeSecret
-	PauseOrder     = wire.PauseOrder
-	RotateOrder    = wire.RotateOrder
-	PreviewOrder   = wire.PreviewOrder
-	Preview        = wire.Preview
-	Request        = wire.Request
-	TestOrder      = wire.TestOrder
-	TestResult     = wire.TestResult
-	ReplayOrder    = wire.ReplayOrder
-	Replayed       = wire.Replayed
-	Delivery       = wire.Delivery
-	DeliveryDetail = wire.DeliveryDetail
-	RecordValues   = wire.RecordValues
+	Destination     = wire.Destination
+	SecretState     = wire.SecretState
+	MadeSecret      = wire.MadeSecret
+	PauseOrder      = wire.PauseOrder
+	RotateOrder     = wire.RotateOrder
+	PreviewOrder    = wire.PreviewOrder
+	Preview         = wire.Preview
+	Request         = wire.Request
+	TestOrder       = wire.TestOrder
+	TestResult      = wire.TestResult
+	ReplayOrder     = wire.ReplayOrder
+	Replayed        = wire.Replayed
+	Delivery        = wire.Delivery
+	DeliveryDetail  = wire.DeliveryDetail
+	DeliveryAttempt = wire.DeliveryAttempt
+	RecordValues    = wire.RecordValues
 
 	Run              = wire.Run
 	TypeDrift        = wire.TypeDrift

@@ -71,7 +71,7 @@ func deliveryFilter(v *visit, of []wire.Destination, query url.Values, fault *pr
 
 // deliveryData is the page of a delivery.
 type deliveryData struct {
-	wire.Delivery
+	wire.DeliveryDetail
 
 	// Means is what its state means.
 	Means string
@@ -79,8 +79,7 @@ type deliveryData struct {
 	Response excerpt
 	// MayRetry and MayCancel say that its state allows it.
 	MayRetry, MayCancel bool
-	// Request is what it would send now, and Shown its requests; nil: it cannot be made now, for the reason NoRequest.
-	Request   *wire.DeliveryRequest
+	// Shown are the requests that it would send now; Request is nil if they cannot be made now, for the reason NoRequest.
 	Shown     []shownRequest
 	NoRequest string
 	// IsLook says that the page looks for news: the request has none, and is left out.
@@ -96,8 +95,8 @@ func showDelivery(v *visit) (view, error) {
 	}
 	d := found.Delivery
 	data := deliveryData{
-		Request: found.Request, NoRequest: noRequest, IsLook: isLook(v.Request),
-		Delivery: d, Response: excerptOf(text(d.LastResponse), maxChangeShown),
+		DeliveryDetail: found, NoRequest: noRequest, IsLook: isLook(v.Request),
+		Response:        excerptOf(text(d.LastResponse), maxChangeShown),
 		MayRetry:        slices.Contains([]string{"retrying", "failed", "cancelled"}, d.State),
 		MayCancel:       slices.Contains([]string{"blocked", "ready", "retrying", "failed"}, d.State),
 		DestinationPath: pathOfDestination(v.project.ID, d.Destination, d.DestinationID),
@@ -130,6 +129,12 @@ func deliveryOf(v *visit) (d wire.DeliveryDetail, noRequest string, err error) {
 	}
 	d, err = get[wire.DeliveryDetail](v, nil, path...)
 	return d, noRequest, err
+}
+
+// MoreAttempts says that it had attempts that are no longer kept.
+func (d deliveryData) MoreAttempts() bool {
+	n := len(d.AttemptLog)
+	return n > 0 && d.AttemptLog[n-1].Number > 1
 }
 
 func retryDelivery(v *visit) (done, error) {

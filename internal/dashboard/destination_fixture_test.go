@@ -28,8 +28,11 @@ func (s *site) outbound(t *testing.T) string {
 			INSERT INTO authsync.destination_progress (destination_id, cursor) SELECT id, 1000 FROM d
 		)
 		INSERT INTO authsync.deliveries (project_id, destination_id, change_id, record_type, record_id, user_id, order_key, event_type, changed, changed_at, state,
-			reason, attempts, last_attempt_at, last_status, last_response, job_id, finished_at)
-		SELECT $1, id, 1, 'user', $3, $3, 'user:' || $3, 'user.created', ARRAY[$2::text], now(), 'failed', $2, 3, now(), 500, $2, 4711, now() FROM d`,
+			reason, attempts, last_attempt_at, last_status, last_response, job_id, finished_at,
+			attempt_log)
+		SELECT $1, id, 1, 'user', $3, $3, 'user:' || $3, 'user.created', ARRAY[$2::text], now(), 'failed', $2, 3, now(), 500, $2, 4711, now(),
+			ARRAY[jsonb_build_object('number', 2, 'outcome', 'unknown', 'reason', $2::text, 'response', $2::text)]
+		FROM d`,
 		s.shop.ID, "outbound "+hostile, hostileID)
 	return s.path("destinations", "app")
 }

@@ -50,6 +50,9 @@ func TestPagesShowTroubleInHostileWords(t *testing.T) {
 	require.Empty(t, limited.links("/river/"), "the key may not open it")
 	require.Equal(t, []string{"/river/jobs/4711"}, s.get(t, s.delivery(t), s.all).links("/river/jobs/"))
 	require.Empty(t, s.get(t, s.delivery(t), s.limited).links("/river/"))
+	attempts := s.get(t, s.delivery(t), s.limited).words
+	require.Contains(t, attempts, "newest first; earlier ones are no longer kept")
+	require.Contains(t, attempts, "the request may have arrived.")
 	for _, path := range []string{s.outbound(t), s.delivery(t), s.path("deliveries")} {
 		require.Contains(t, s.get(t, path, s.all).words, "outbound "+hostile)
 	}

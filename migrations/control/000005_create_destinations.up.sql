@@ -112,6 +112,7 @@ CREATE TABLE authsync.deliveries (
     -- squawk-ignore prefer-bigint-over-int
     last_status     integer,
     last_response   text,
+    attempt_log     jsonb[],
     -- squawk-ignore prefer-bigint-over-int
     deferrals       integer     NOT NULL DEFAULT 0,
     deferred_at     timestamptz,
@@ -145,6 +146,7 @@ COMMENT ON COLUMN authsync.deliveries.coalesced_into IS 'The later delivery that
 COMMENT ON COLUMN authsync.deliveries.begun IS 'Sending a state with this change has begun at least once, so it may have arrived whatever else is recorded.';
 COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
 COMMENT ON COLUMN authsync.deliveries.last_response IS 'The last response of the destination, at most 4 kB.';
+COMMENT ON COLUMN authsync.deliveries.attempt_log IS 'Its last attempts, oldest first, see authsync.add_attempt; NULL: none, or one that succeeded, which the other columns describe.';
 COMMENT ON COLUMN authsync.deliveries.deferrals IS 'How often it was deferred (429, 503) again after the destination had accepted a later request. A deferral costs no attempt, because it is about the destination; one that always hits the same delivery must still come to an end.';
 COMMENT ON COLUMN authsync.deliveries.deferred_at IS 'When the request that was last deferred was sent; NULL: none since it was last made ready.';
 COMMENT ON COLUMN authsync.deliveries.job_id IS 'The job that retries it (river_job.id).';

@@ -124,11 +124,23 @@ type Replayed struct {
 	DryRun   bool  `json:"dry_run"`
 }
 
-// DeliveryDetail is a delivery, and its request where it was asked for.
+// DeliveryDetail is a delivery with its last attempts, newest first, and its request where it was asked for.
 type DeliveryDetail struct {
 	Delivery
 
-	Request *DeliveryRequest `json:"request,omitempty"`
+	AttemptLog []DeliveryAttempt `json:"attempt_log"`
+	Request    *DeliveryRequest  `json:"request,omitempty"`
+}
+
+// DeliveryAttempt is an attempt to send a delivery.
+type DeliveryAttempt struct {
+	Number      int64      `json:"number"`       // 1 is the first
+	AttemptedAt *time.Time `json:"attempted_at"` // when its outcome was recorded; nil: it was not
+	Outcome     string     `json:"outcome"`
+	Status      *int       `json:"status"`
+	DurationMS  *int64     `json:"duration_ms"`
+	Reason      *string    `json:"reason"`
+	Response    *string    `json:"response"`
 }
 
 // DeliveryRequest is what a delivery would send now: requests are not stored. It is what the last attempt sent, apart from its

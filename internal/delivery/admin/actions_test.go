@@ -48,7 +48,7 @@ func TestDeliveriesAreListedByPages(t *testing.T) {
 	require.Len(t, failed, 1)
 	found, err := b.Admin.FindDelivery(t.Context(), b.ProjectID, failed[0].ID)
 	require.NoError(t, err)
-	require.Equal(t, failed[0], found)
+	require.Equal(t, failed[0], found.Delivery)
 	require.Equal(t, destination.MessageID(id, 2), found.MessageID)
 	require.Equal(t, 422, *found.LastStatus)
 	require.Equal(t, "no", *found.LastResponse)

@@ -3,7 +3,6 @@ package admin
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -67,13 +66,10 @@ const (
 		       o.next_attempt_at, o.last_attempt_at, o.last_status, o.last_response, o.reason, o.coalesced_into, o.job_id,
 		       o.changed_at, o.created_at, o.finished_at`
 
-	selectDelivery = `
-		SELECT` + deliveryColumns + `
+	ofProject = `
 		FROM authsync.deliveries AS o
 		JOIN authsync.destinations AS d ON d.id = o.destination_id
 		WHERE o.project_id = $1`
-
-	findDelivery = selectDelivery + ` AND o.id = $2`
 
 	newestDeliveries = `
 		ORDER BY o.id DESC
@@ -120,7 +116,8 @@ const (
 		) AS o` + ofDestinations
 
 	// Those of a user or a record have indexes of their own. The planner removes conditions whose parameter is null.
-	listDeliveriesOf = selectDelivery + `
+	listDeliveriesOf = `
+		SELECT` + deliveryColumns + ofProject + `
 		  AND ($2::uuid IS NULL OR o.destination_id = $2) AND o.id < $3 AND ($5::text IS NULL OR o.user_id = $5)
 		  AND ($6::text IS NULL OR o.record_id = $6) AND ($7::text IS NULL OR o.record_type = $7)
 		  AND ($8::text IS NULL OR o.state = $8) AND ($9::text IS NULL OR o.event_type = $9)` + newestDeliveries
@@ -179,19 +176,6 @@ func (f *ListFilter) statement(projectID uuid.UUID, destinationID *uuid.UUID, be
 	default:
 		return listDeliveries, args
 	}
-}
-
-// FindDelivery returns one delivery, or ErrNoDelivery.
-func (a *Admin) FindDelivery(ctx context.Context, projectID uuid.UUID, id int64) (Delivery, error) {
-	d, err := pgdb.CollectOne[Delivery](ctx, a.config.Pool, findDelivery, pgdb.Planned, projectID, id)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Delivery{}, ErrNoDelivery
-	}
-	if err != nil {
-		return Delivery{}, fmt.Errorf("read the delivery: %w", err)
-	}
-	d.complete()
-	return d, nil
 }
 
 // complete fills in computed fields and converts times to UTC.

@@ -57,6 +57,10 @@ func TestThereAreFifteenAttemptsOverAllJobs(t *testing.T) {
 			SELECT string_agg(state || ' ' || coalesce(cardinality(errors), 0), ', ' ORDER BY id)
 			FROM authsync.river_job WHERE kind = 'retry_delivery'`)
 	})
+	log, _ := attemptsOf(t, b, 1)
+	require.Len(t, log, 10, "of each delivery the last ten attempts are kept")
+	require.Equal(t, []string{"15 failed 500 it failed", "14 retried 500 it failed"}, log[:2])
+	require.Equal(t, "6 retried 500 it failed", log[9])
 }
 
 // hanging never answers; the first attempt fails at once.

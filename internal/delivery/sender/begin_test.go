@@ -41,6 +41,12 @@ func TestStateThatMayHaveArrivedIsNoFirstAttempt(t *testing.T) {
 			kill()
 			b.Eventually(t, id, "ready 1")
 			require.Equal(t, "0", b.One(t, `SELECT attempts::text FROM authsync.deliveries`))
+			log, _ := attemptsOf(t, b, 1)
+			if states {
+				require.Equal(t, []string{"1 unknown"}, log)
+			} else {
+				require.Empty(t, log, "nobody knows that it was sent")
+			}
 
 			s.Set(nil)
 			require.NoError(t, b.Admin.Pause(t.Context(), id, admin.ByUser, delivery.StatePaused, ""))

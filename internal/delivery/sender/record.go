@@ -70,6 +70,7 @@ type resultRow struct {
 	Deferrals       *int       `json:"deferrals"`
 	KeepsExternalID bool       `json:"keeps_external_id"`
 	ExternalID      *string    `json:"external_id"`
+	DurationMS      *int64     `json:"duration_ms"`
 }
 
 // recorded is the effect of recording results.
@@ -206,7 +207,8 @@ func (s *sent) row() resultRow {
 		row.NextAttemptAt = &s.retryAt
 	}
 	if !s.sentAt.IsZero() {
-		row.SentAt = &s.sentAt
+		took := s.took.Milliseconds()
+		row.SentAt, row.DurationMS = &s.sentAt, &took
 	}
 	return row
 }

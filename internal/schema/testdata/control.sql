@@ -13,6 +13,23 @@ CREATE TYPE authsync.river_job_state AS ENUM (
     'scheduled'
 );
 
+CREATE FUNCTION authsync.add_attempt(p_log jsonb[], p_at timestamp with time zone, p_duration_ms bigint, p_outcome text, p_status integer, p_reason text, p_response text) RETURNS jsonb[]
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT (array_append(p_log, jsonb_strip_nulls(jsonb_build_object(
+        'number', coalesce((p_log[cardinality(p_log)] ->> 'number')::bigint, 0) + 1,
+        'attempted_at', p_at,
+        'outcome', p_outcome,
+        'status', p_status,
+        'duration_ms', p_duration_ms,
+        'reason', left(p_reason, 500),
+        'response', left(p_response, 1000)
+    ))))[greatest(cardinality(p_log) - 8, 1):];
+$$;
+
+COMMENT ON FUNCTION authsync.add_attempt(p_log jsonb[], p_at timestamp with time zone, p_duration_ms bigint, p_outcome text, p_status integer, p_reason text, p_response text) IS 'Adds an attempt to the log of a delivery.';
+
 CREATE FUNCTION authsync.add_inbox_usage(p_usage jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -789,10 +806,11 @@ BEGIN
     END IF;
 
     WITH result AS MATERIALIZED (
-        SELECT r.*, r.outcome <> 'later' OR r.status IS NOT NULL AS was_sent
+        SELECT r.*, d.attempt_log, r.outcome <> 'later' OR r.status IS NOT NULL AS was_sent
         FROM jsonb_to_recordset(p_results) AS r (
             id bigint, state text, attempts integer, coalesced bigint[], outcome text, status integer, response text, reason text,
-            next_attempt_at timestamptz, job_id bigint, sent_at timestamptz, deferrals integer, keeps_external_id boolean, external_id text
+            next_attempt_at timestamptz, job_id bigint, sent_at timestamptz, deferrals integer, keeps_external_id boolean, external_id text,
+            duration_ms bigint
         )
         JOIN authsync.deliveries AS d ON d.id = r.id
         -- Written so that only the index on id can be used.
@@ -805,7 +823,8 @@ BEGIN
             d.order_key,
             first_value(d.id) OVER w AS newest_id,
             min(least(d.first_change_id, d.change_id)) OVER (PARTITION BY r.id) AS first_change_id,
-            r.outcome, r.attempts, r.status, r.response, r.reason
+            r.outcome, r.attempts, r.status, r.response, r.reason, r.duration_ms,
+            coalesce(d.attempt_log, r.attempt_log) AS attempt_log
         FROM result AS r
         CROSS JOIN LATERAL unnest(r.id || r.coalesced) AS u (id)
         JOIN authsync.deliveries AS d ON d.id = u.id
@@ -824,6 +843,11 @@ BEGIN
             last_status     = CASE WHEN m.id = m.newest_id THEN m.status ELSE d.last_status END,
             last_response   = CASE WHEN m.id = m.newest_id THEN m.response ELSE d.last_response END,
             reason          = CASE WHEN m.id = m.newest_id THEN m.reason END,
+            attempt_log     = CASE
+                WHEN m.id = m.newest_id AND (m.outcome <> 'delivered' OR m.attempt_log IS NOT NULL)
+                    THEN authsync.add_attempt(m.attempt_log, p_now, m.duration_ms, m.outcome, m.status, m.reason, m.response)
+                ELSE d.attempt_log
+            END,
             finished_at     = p_now
         FROM member AS m
         WHERE d.id = m.id
@@ -839,7 +863,13 @@ BEGIN
             last_attempt_at = CASE WHEN r.was_sent THEN p_now ELSE d.last_attempt_at END,
             last_status     = CASE WHEN r.was_sent THEN r.status ELSE d.last_status END,
             last_response   = CASE WHEN r.was_sent THEN r.response ELSE d.last_response END,
-            reason          = r.reason
+            reason          = r.reason,
+            attempt_log     = CASE
+                WHEN r.was_sent THEN authsync.add_attempt(
+                    d.attempt_log, p_now, r.duration_ms, CASE WHEN r.outcome = 'later' THEN 'deferred' ELSE 'retried' END,
+                    r.status, r.reason, r.response)
+                ELSE d.attempt_log
+            END
         FROM result AS r
         WHERE d.id = r.id AND r.outcome IN ('retry', 'probe', 'later')
     ),
@@ -1292,7 +1322,13 @@ BEGIN
             reason          = NULL,
             coalesced_into  = NULL,
             job_id          = NULL,
-            finished_at     = NULL
+            finished_at     = NULL,
+            -- Kept; what only the row has of an attempt would be lost with the next one.
+            attempt_log     = CASE
+                WHEN d.state = 'delivered' AND d.attempt_log IS NULL
+                    THEN authsync.add_attempt(NULL, d.last_attempt_at, NULL, d.state, d.last_status, d.reason, d.last_response)
+                ELSE d.attempt_log
+            END
         FROM chosen AS c
         WHERE d.id = c.id
         RETURNING d.order_key
@@ -1899,6 +1935,7 @@ CREATE TABLE authsync.deliveries (
     last_attempt_at timestamp with time zone,
     last_status integer,
     last_response text,
+    attempt_log jsonb[],
     deferrals integer DEFAULT 0 NOT NULL,
     deferred_at timestamp with time zone,
     job_id bigint,
@@ -1937,6 +1974,8 @@ COMMENT ON COLUMN authsync.deliveries.begun IS 'Sending a state with this change
 COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
 
 COMMENT ON COLUMN authsync.deliveries.last_response IS 'The last response of the destination, at most 4 kB.';
+
+COMMENT ON COLUMN authsync.deliveries.attempt_log IS 'Its last attempts, oldest first, see authsync.add_attempt; NULL: none, or one that succeeded, which the other columns describe.';
 
 COMMENT ON COLUMN authsync.deliveries.deferrals IS 'How often it was deferred (429, 503) again after the destination had accepted a later request. A deferral costs no attempt, because it is about the destination; one that always hits the same delivery must still come to an end.';
 

@@ -9,7 +9,7 @@
 -- p_results is an array of objects: id; state and attempts, as they were; coalesced, the ids of
 -- those sent with it; outcome: delivered, retry, failed, cancelled (nothing to send), later (deferred, which
 -- costs no attempt; without a status it was not sent at all) or probe (a failed breaker probe, which costs
--- no attempt either); status, response, reason; next_attempt_at and job_id if it continues in a
+-- no attempt either); status, response, reason, duration_ms; next_attempt_at and job_id if it continues in a
 -- job of its own; sent_at; deferrals, if it was deferred while others succeeded, see
 -- deliveries.deferrals; external_id, if keeps_external_id is false: the id to store, empty to delete it.
 --
@@ -17,7 +17,8 @@
 -- at their first attempt, one for each send; p_open_after of them open it. The repeated failure of the data of
 -- one user or organization says nothing about the others.
 --
--- Of coalesced deliveries the newest gets the outcome; the others are coalesced into it.
+-- Of coalesced deliveries the newest gets the outcome; the others are coalesced into it. If it has no log of
+-- attempts, it continues that of the one that was sent. A first attempt that succeeds is not logged: the row has it already.
 CREATE OR REPLACE FUNCTION authsync.record_deliveries(
     p_destination_id uuid,
     p_results        jsonb,
@@ -57,10 +58,11 @@ BEGIN
     END IF;
 
     WITH result AS MATERIALIZED (
-        SELECT r.*, r.outcome <> 'later' OR r.status IS NOT NULL AS was_sent
+        SELECT r.*, d.attempt_log, r.outcome <> 'later' OR r.status IS NOT NULL AS was_sent
         FROM jsonb_to_recordset(p_results) AS r (
             id bigint, state text, attempts integer, coalesced bigint[], outcome text, status integer, response text, reason text,
-            next_attempt_at timestamptz, job_id bigint, sent_at timestamptz, deferrals integer, keeps_external_id boolean, external_id text
+            next_attempt_at timestamptz, job_id bigint, sent_at timestamptz, deferrals integer, keeps_external_id boolean, external_id text,
+            duration_ms bigint
         )
         JOIN authsync.deliveries AS d ON d.id = r.id
         -- Written so that only the index on id can be used.
@@ -73,7 +75,8 @@ BEGIN
             d.order_key,
             first_value(d.id) OVER w AS newest_id,
             min(least(d.first_change_id, d.change_id)) OVER (PARTITION BY r.id) AS first_change_id,
-            r.outcome, r.attempts, r.status, r.response, r.reason
+            r.outcome, r.attempts, r.status, r.response, r.reason, r.duration_ms,
+            coalesce(d.attempt_log, r.attempt_log) AS attempt_log
         FROM result AS r
         CROSS JOIN LATERAL unnest(r.id || r.coalesced) AS u (id)
         JOIN authsync.deliveries AS d ON d.id = u.id
@@ -92,6 +95,11 @@ BEGIN
             last_status     = CASE WHEN m.id = m.newest_id THEN m.status ELSE d.last_status END,
             last_response   = CASE WHEN m.id = m.newest_id THEN m.response ELSE d.last_response END,
             reason          = CASE WHEN m.id = m.newest_id THEN m.reason END,
+            attempt_log     = CASE
+                WHEN m.id = m.newest_id AND (m.outcome <> 'delivered' OR m.attempt_log IS NOT NULL)
+                    THEN authsync.add_attempt(m.attempt_log, p_now, m.duration_ms, m.outcome, m.status, m.reason, m.response)
+                ELSE d.attempt_log
+            END,
             finished_at     = p_now
         FROM member AS m
         WHERE d.id = m.id
@@ -107,7 +115,13 @@ BEGIN
             last_attempt_at = CASE WHEN r.was_sent THEN p_now ELSE d.last_attempt_at END,
             last_status     = CASE WHEN r.was_sent THEN r.status ELSE d.last_status END,
             last_response   = CASE WHEN r.was_sent THEN r.response ELSE d.last_response END,
-            reason          = r.reason
+            reason          = r.reason,
+            attempt_log     = CASE
+                WHEN r.was_sent THEN authsync.add_attempt(
+                    d.attempt_log, p_now, r.duration_ms, CASE WHEN r.outcome = 'later' THEN 'deferred' ELSE 'retried' END,
+                    r.status, r.reason, r.response)
+                ELSE d.attempt_log
+            END
         FROM result AS r
         WHERE d.id = r.id AND r.outcome IN ('retry', 'probe', 'later')
     ),

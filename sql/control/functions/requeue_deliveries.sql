@@ -61,7 +61,13 @@ BEGIN
             reason          = NULL,
             coalesced_into  = NULL,
             job_id          = NULL,
-            finished_at     = NULL
+            finished_at     = NULL,
+            -- Kept; what only the row has of an attempt would be lost with the next one.
+            attempt_log     = CASE
+                WHEN d.state = 'delivered' AND d.attempt_log IS NULL
+                    THEN authsync.add_attempt(NULL, d.last_attempt_at, NULL, d.state, d.last_status, d.reason, d.last_response)
+                ELSE d.attempt_log
+            END
         FROM chosen AS c
         WHERE d.id = c.id
         RETURNING d.order_key
