@@ -3258,7 +3258,7 @@ BEGIN
             capydb_auth.membership_id(u.organization_id, u.user_id) AS id,
             u.provider = p_provider AND u.deleted_at IS NULL AS is_live,
             CASE
-                WHEN u.provider = p_provider AND u.deleted_at IS NULL AND u.last_event_processed < p_begun THEN 'orphaned'
+                WHEN u.provider = p_provider AND u.own_deleted_at IS NULL AND u.last_event_processed < p_begun THEN 'orphaned'
             END AS finding,
             (capydb_auth.version_of(
                 u.last_event_processed, u.last_event_sent_at, u.last_event_id, u.last_event_fields, u.field_versions,
@@ -3287,6 +3287,23 @@ BEGIN
         FROM candidate AS c
         WHERE c.finding IS NOT NULL
           AND c.known IS NULL
+          AND (c.is_live OR EXISTS (
+              SELECT FROM (
+                  SELECT i.finding
+                  FROM capydb_auth.reconcile_findings AS i
+                  WHERE i.provider = p_provider AND i.record_type = 'organization' AND i.record_id = c.key_organization_id COLLATE "C"
+                  LIMIT 1
+              ) AS p
+              WHERE p.finding = 'deleted'
+          ) OR EXISTS (
+              SELECT FROM (
+                  SELECT i.finding
+                  FROM capydb_auth.reconcile_findings AS i
+                  WHERE i.provider = p_provider AND i.record_type = 'user' AND i.record_id = c.key_user_id COLLATE "C"
+                  LIMIT 1
+              ) AS p
+              WHERE p.finding = 'deleted'
+          ))
           AND NOT EXISTS (
               SELECT FROM (
                   SELECT i.finding
