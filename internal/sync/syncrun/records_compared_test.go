@@ -136,6 +136,24 @@ func TestRecordsThatAReconcileDeletedComeBack(t *testing.T) {
 	require.Zero(t, b.reconcile(t, syncrun.Order{}).Drift.Found())
 }
 
+// An organization that comes back in a run brings no membership back that ended meanwhile.
+func TestMembershipsOfARestoredOrganizationAreCompared(t *testing.T) {
+	t.Parallel()
+	b, o := setupMirrored(t, 60, 60)
+	// By an event that is newer than what the list has of it, so that it is looked up at the end of the run.
+	b.exec(t, `
+		UPDATE capydb_auth.organizations
+		SET deleted_at = now(), last_event_processed = now(), last_event_sent_at = now(), last_event_id = 'evt_deleted', last_event_fields = 256
+		WHERE id = 'org_000007'`)
+	b.exec(t, `UPDATE capydb_auth.memberships SET deleted_at = now() WHERE organization_id = 'org_000007'`) // as its organization is
+	o.change(func() { o.left = only(7) })
+	run := b.reconcile(t, syncrun.Order{})
+	require.Equal(t, "0 0 1 0; 1 0 0", numbers(t, run, record.Organization))
+	require.Equal(t, "0 0 0 1; 1 0 0", numbers(t, run, record.Membership))
+	require.Equal(t, "1", one(t, b.project, `SELECT count(*)::text FROM capydb_auth.memberships WHERE deleted_at IS NOT NULL`))
+	require.Zero(t, b.reconcile(t, syncrun.Order{}).Drift.Found())
+}
+
 // A list lacks what exists. The proof of each deletion is a look-up of its own.
 func TestReconcileAsksForEachRecordBeforeItIsDeleted(t *testing.T) {
 	t.Parallel()
