@@ -70,7 +70,7 @@ func (i *Integrations) Open(ctx context.Context, projectID uuid.UUID, providerNa
 	importer, imports := kind.(provider.Importer)
 	sourcer, sources := kind.(userapi.Sourcer)
 	if !imports || !sources {
-		return Account{}, fault.New(fault.NotPossible, "the users of "+provider.Title(kind.Name())+" cannot be read: the mirror has what its webhooks say")
+		return Account{}, fault.New(fault.NotPossible, "the users of "+provider.Title(kind.Name())+" cannot be read; the mirror has what its webhooks say")
 	}
 	credentials, options, err := i.Credentials(ctx, projectID, kind.Name())
 	if err != nil {
