@@ -55,8 +55,9 @@ func (a *API) getValues(r *http.Request) (answer, error) {
 		at[s.Column] = len(document.Columns)
 		document.Columns = append(document.Columns, wire.ColumnValues{Source: wire.Source(s), Lost: []wire.LostValue{}})
 	}
+	reader := eventReader{API: a, projectID: p.ID, until: time.Now().Add(decodeTime), kinds: map[string]decoder{}}
 	for _, e := range events {
-		fields, err := a.fieldsOf(r.Context(), p.ID, e, ref)
+		fields, err := reader.fieldsOf(r.Context(), e, ref)
 		if err != nil {
 			return answer{}, err
 		}
@@ -71,8 +72,26 @@ func (a *API) getValues(r *http.Request) (answer, error) {
 	return answer{status: http.StatusOK, body: document}, nil
 }
 
+// decodeTime is how long the mappings of a record's events may take together. What has not been decoded by then is left out.
+const decodeTime = 2 * time.Second
+
+// eventReader decodes events of a project from their messages. It finds each provider once, so that a definition is compiled
+// once, and is halted if it is too slow.
+type eventReader struct {
+	*API
+
+	projectID uuid.UUID
+	until     time.Time
+	kinds     map[string]decoder
+}
+
+type decoder struct {
+	kind    provider.Provider
+	options provider.Options
+}
+
 // fieldsOf decodes the fields that an event has. There are none if its message has been pruned or cannot be decoded.
-func (a *API) fieldsOf(ctx context.Context, projectID uuid.UUID, e inbox.Event, ref record.Ref) (provider.Fields, error) {
+func (a *eventReader) fieldsOf(ctx context.Context, e inbox.Event, ref record.Ref) (provider.Fields, error) {
 	message, err := a.config.Events.Body(ctx, e.InboxID)
 	if errors.Is(err, inbox.ErrNoMessage) {
 		return nil, nil
@@ -80,15 +99,13 @@ func (a *API) fieldsOf(ctx context.Context, projectID uuid.UUID, e inbox.Event, 
 	if err != nil {
 		return nil, err
 	}
-	kind, err := registry.Lookup(message.Provider)
-	if err != nil {
-		return nil, nil //nolint:nilerr // of a newer authsync
-	}
-	integration, err := a.config.Store.FindIntegration(ctx, projectID, message.Provider)
-	if err != nil && !errors.Is(err, project.ErrNoIntegration) {
+	by, err := a.decoderOf(ctx, message.Provider)
+	if err != nil || by.kind == nil {
 		return nil, err
 	}
-	for _, decoded := range decode(kind, message.Message, integration.Options) {
+	ctx, cancel := context.WithDeadline(ctx, a.until)
+	defer cancel()
+	for _, decoded := range by.decode(ctx, message.Message) {
 		if decoded.Ordinal == e.Ordinal && decoded.Record() == ref {
 			return decoded.Fields, nil
 		}
@@ -96,14 +113,37 @@ func (a *API) fieldsOf(ctx context.Context, projectID uuid.UUID, e inbox.Event, 
 	return nil, nil
 }
 
-// decode decodes a message; none of it if that crashes, which the job that applies it has reported.
-func decode(kind provider.Provider, message provider.Message, options provider.Options) (events []provider.Event) {
+// decoderOf returns what decodes a provider's messages; its kind is nil if it is a newer authsync's.
+func (a *eventReader) decoderOf(ctx context.Context, name string) (by decoder, err error) {
+	by, known := a.kinds[name]
+	if known {
+		return by, nil
+	}
+	by.kind, err = registry.Lookup(name)
+	if err == nil {
+		integration, err := a.config.Store.FindIntegration(ctx, a.projectID, name)
+		if err != nil && !errors.Is(err, project.ErrNoIntegration) {
+			return by, err
+		}
+		by.options = integration.Options
+	}
+	a.kinds[name] = by
+	return by, nil
+}
+
+// decode decodes a message; none of it if no time or worker is left, or if it crashes, which the job that applies it has
+// reported.
+func (d decoder) decode(ctx context.Context, message provider.Message) (events []provider.Event) {
 	defer func() {
 		if recover() != nil {
 			events = nil
 		}
 	}()
-	return kind.Decode(message, options)
+	events, err := provider.Decode(ctx, d.kind, message, d.options)
+	if err != nil {
+		return nil
+	}
+	return events
 }
 
 // isShown reports whether an event's value is the one that a column shows, or was found in a newer event already.

@@ -59,6 +59,14 @@ type ContextDecoder interface {
 	DecodeContext(ctx context.Context, d Message, o Options) ([]Event, error)
 }
 
+// Decode decodes a message with any provider. The error is one of ContextDecoder.
+func Decode(ctx context.Context, kind Provider, m Message, o Options) ([]Event, error) {
+	if waits, is := kind.(ContextDecoder); is {
+		return waits.DecodeContext(ctx, m, o)
+	}
+	return kind.Decode(m, o), nil
+}
+
 // Stored is a provider whose NewVerifier checks more than a verifier needs, at a cost that a tenant chooses.
 type Stored interface {
 	// StoredVerifier is NewVerifier for credentials and options that it accepted when they were stored.

@@ -161,10 +161,7 @@ func (c *Config) decodeOne(
 			events, err = nil, errCrashed
 		}
 	}()
-	if waits, is := kind.(provider.ContextDecoder); is {
-		return waits.DecodeContext(ctx, d.Message, options)
-	}
-	return kind.Decode(d.Message, options), nil
+	return provider.Decode(ctx, kind, d.Message, options)
 }
 
 // acquire takes a slot of the project's database. A deleted project has no database, and needs none for what is left to be

@@ -84,14 +84,9 @@ func Of(ctx context.Context, kind provider.Provider, v provider.Verifier, o prov
 		}
 	}
 	d.Body = v.Redact(r.Body)
-	var events []provider.Event
-	var err error
-	if waits, is := kind.(provider.ContextDecoder); is {
-		if events, err = waits.DecodeContext(ctx, d, o); err != nil {
-			return Result{}, err
-		}
-	} else {
-		events = kind.Decode(d, o)
+	events, err := provider.Decode(ctx, kind, d, o)
+	if err != nil {
+		return Result{}, err
 	}
 	for i := range events {
 		result.Events = append(result.Events, shown(&events[i]))
