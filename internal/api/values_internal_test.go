@@ -18,7 +18,9 @@ func (waiting) DecodeContext(ctx context.Context, _ provider.Message, _ provider
 }
 
 // Decode is for callers that cannot wait.
-func (waiting) Decode(provider.Message, provider.Options) []provider.Event { return make([]provider.Event, 1) }
+func (waiting) Decode(provider.Message, provider.Options) []provider.Event {
+	return make([]provider.Event, 1)
+}
 
 // A person who looks at a record waits for its mapping no longer than the request's context, and sees the rest.
 func TestAMappingThatCannotRunLeavesItsEventOut(t *testing.T) {
