@@ -52,6 +52,7 @@ import (
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
 	"github.com/authsync/authsync/internal/tenantdb"
+	"github.com/authsync/authsync/internal/tracing"
 )
 
 // Config configures a server.
@@ -60,6 +61,8 @@ type Config struct {
 	Log      *slog.Logger
 	// Listener is where to serve; nil means to listen on Settings.Listen. Start takes ownership.
 	Listener net.Listener
+	// Tracer traces events; nil means no traces. It is stopped by whoever made it, after the server.
+	Tracer *tracing.Tracer
 	// Observe is called for every webhook and must not block; it may be nil.
 	Observe func(receiver.Message)
 }
@@ -77,6 +80,7 @@ type App struct {
 	// metricsURL is empty if the metrics have no separate address.
 	metricsURL string
 	metrics    *metrics
+	tracer     *tracing.Tracer // nil: no traces
 	health     *health
 	pool       *pgxpool.Pool // of the workers
 	vital      *pgxpool.Pool // of the directory and of /readyz
@@ -115,7 +119,7 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 	a := &App{
 		settings: c.Settings, log: log, steps: steps{log: log},
 		failed: make(chan error, 1), metrics: newMetrics(), health: &health{log: log},
-		guard: egress.New(egress.Config{Allow: c.Settings.AllowTargets}), observe: c.Observe,
+		guard: egress.New(egress.Config{Allow: c.Settings.AllowTargets}), observe: c.Observe, tracer: c.Tracer,
 		endRuns: func() {}, // without the role worker
 		tenants: tenantsOf(c.Settings),
 	}
@@ -148,6 +152,7 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 		{"outbox", a.startOutbox},
 		{"workers", a.startWorkers},
 		{"management", a.startManagement},
+		{"project metrics", a.startProjectMetrics},
 		{"metrics", a.startMetrics},
 		{"http", func(context.Context) (stopFunc, error) { return a.startHTTP(listener), nil }},
 	} {
@@ -332,6 +337,7 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 	applies := apply.Config{
 		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Databases: a.databases, Mirrors: a.mirrors, Refreshes: a.refreshes,
 		Log: a.log, Retention: a.settings.InboxRetention, OthersActive: a.sender.OthersActive,
+		Metrics: apply.NewMetrics(a.metrics.registry), Tracer: a.tracer,
 	}
 	repairs := repair.Config{
 		Pool: a.pool, Inbox: a.inbox, Mirrors: a.mirrors, Providers: a.providers, Start: a.backfills.Start, Log: a.log.With(slog.String("part", "repair")),
@@ -381,7 +387,7 @@ func (a *App) startHTTP(listener net.Listener) stopFunc {
 		routes.MatcherFunc(receiver.Match).Handler(a.metrics.area("webhook", receiver.New(receiver.Config{
 			Directory: a.directory, Inbox: a.intake, Log: a.log, Address: a.settings.TrustedProxies.Of,
 			Rejections: a.rejections, Usage: a.usage, Observe: a.observe,
-			MaxBody: a.settings.MaxBodyBytes, MaxBuffered: a.settings.BodyMemoryBytes, Registry: a.metrics.registry,
+			MaxBody: a.settings.MaxBodyBytes, MaxBuffered: a.settings.BodyMemoryBytes, Registry: a.metrics.registry, Tracer: a.tracer,
 		})))
 	} else {
 		routes.MatcherFunc(receiver.Match).Handler(a.metrics.area("webhook", http.HandlerFunc(noReceiver)))

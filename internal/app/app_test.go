@@ -114,20 +114,29 @@ func (in *installation) users(t *testing.T) int {
 
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
-	return getWith(t, url, "")
+	return getWith(t, url, "", "")
 }
 
 // metrics shows the installation's key.
 func (in *installation) metrics(t *testing.T, url string) (int, string) {
 	t.Helper()
-	return getWith(t, url, in.key.Reveal())
+	return getWith(t, url, in.key.Reveal(), "")
 }
 
-func getWith(t *testing.T, url, key string) (int, string) {
+// openMetrics likewise, in the format that has exemplars.
+func (in *installation) openMetrics(t *testing.T, url string) (int, string) {
+	t.Helper()
+	return getWith(t, url, in.key.Reveal(), "application/openmetrics-text")
+}
+
+func getWith(t *testing.T, url, key, accept string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
 	require.NoError(t, err)
 	req.Close = true
+	if accept != "" {
+		req.Header.Set("Accept", accept)
+	}
 	if key != "" {
 		req.Header.Set("Authorization", "Bearer "+key)
 	}

@@ -80,7 +80,10 @@ func (m *metrics) pool(name string, pool *pgxpool.Pool) {
 const scrapes = 3
 
 func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, MaxRequestsInFlight: scrapes})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		Registry: m.registry, MaxRequestsInFlight: scrapes,
+		EnableOpenMetrics: true, // exemplars: the trace of an event
+	})
 }
 
 // startMetrics serves /metrics at its separate address, if there is one.

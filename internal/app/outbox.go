@@ -48,7 +48,7 @@ func (a *App) startOutbox(context.Context) (stopFunc, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.sender, err = sender.New(sender.Config{Pool: a.pool, Feed: a.mirrors, Destinations: destinations, Metrics: metrics, Log: log})
+	a.sender, err = sender.New(sender.Config{Pool: a.pool, Feed: a.mirrors, Destinations: destinations, Metrics: metrics, Log: log, Tracer: a.tracer})
 	if err != nil {
 		return nil, err
 	}

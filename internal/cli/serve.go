@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 
 	"github.com/authsync/authsync/internal/app"
 	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/tracing"
 )
 
 func (s *session) newServe() *cobra.Command {
@@ -27,7 +29,10 @@ The schema must be current: run authsync migrate up first. SIGTERM and Ctrl-C sh
 the server down gracefully: for AUTHSYNC_DRAIN_DELAY it still serves requests, with
 /readyz at 503 and connections closed after each response; requests and jobs in
 progress then have AUTHSYNC_SHUTDOWN_TIMEOUT to finish. A second signal stops it
-immediately. The log goes to standard error. authsync config lists all settings.`,
+immediately. The log goes to standard error. authsync config lists all settings.
+
+OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 exports a trace of each message to
+its row and its destinations; the other variables of OpenTelemetry's SDK count too.`,
 		Example: "  export DATABASE_URL=postgres://authsync:secret@db/authsync\n" +
 			"  export AUTHSYNC_ENCRYPTION_KEY=$(openssl rand -base64 32)   # keep it: nothing can be read without it\n" +
 			"  authsync migrate up && authsync serve",
@@ -40,13 +45,31 @@ immediately. The log goes to standard error. authsync config lists all settings.
 			if err := c.Require("DATABASE_URL", "AUTHSYNC_ENCRYPTION_KEY"); err != nil {
 				return err
 			}
-			a, err := app.Start(cmd.Context(), app.Config{Settings: c, Log: app.NewLogger(c, s.Err)})
-			if err != nil {
-				return err
-			}
-			return runUntil(cmd.Context(), a.Failed(), c, a.Drain, a.Stop)
+			log := app.NewLogger(c, s.Err)
+			return s.traced(cmd.Context(), c, log, func(tracer *tracing.Tracer) error {
+				a, err := app.Start(cmd.Context(), app.Config{Settings: c, Log: log, Tracer: tracer})
+				if err != nil {
+					return err
+				}
+				return runUntil(cmd.Context(), a.Failed(), c, a.Drain, a.Stop)
+			})
 		},
 	}
+}
+
+// traced runs a server that exports traces, if the environment asks for it, and exports the last of them after it.
+func (s *session) traced(ctx context.Context, c config.Config, log *slog.Logger, run func(*tracing.Tracer) error) error {
+	tracer, stop, err := tracing.Start(ctx, s.Lookup, thisVersion().Version, log)
+	if err != nil {
+		return err
+	}
+	err = run(tracer)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
+	defer cancel()
+	if unsent := stop(stopping); unsent != nil { // the work was done all the same
+		log.WarnContext(ctx, "traces_not_exported", slog.Any("error", unsent))
+	}
+	return err
 }
 
 // runUntil waits for the end of ctx or of the server, and stops it. A server that has not

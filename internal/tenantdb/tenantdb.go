@@ -106,6 +106,17 @@ func (d *Databases) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// Unavailable says of each project whose database is open here whether calls are refused, because the last ones failed.
+func (d *Databases) Unavailable() map[uuid.UUID]bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	found := make(map[uuid.UUID]bool, len(d.open))
+	for id, db := range d.open {
+		found[id] = db.breaker.isOpen()
+	}
+	return found
+}
+
 // Get gives the project's database, a new one if its URL has changed. It does not connect.
 func (d *Databases) Get(ctx context.Context, projectID uuid.UUID) (*DB, error) {
 	url, err := d.config.URL(ctx, projectID)

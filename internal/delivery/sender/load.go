@@ -40,6 +40,8 @@ type outgoing struct {
 	isGone  bool   // its change cannot be read: there is no message
 	unsent  string // the outcome, if isGone
 	because string // the reason, if isGone
+
+	traceParent string // of the message that brought the change; empty: not sampled
 }
 
 // load reads the messages of deliveries from the project's database. It returns a *tenantdb.DelayError if that
@@ -68,6 +70,7 @@ func (s *Sender) load(ctx context.Context, to *destcache.Destination, all []read
 		return nil, err
 	}
 	loaded := outgoings(states, all, messages)
+	s.joinTraces(ctx, all[0].ProjectID, loaded)
 	return loaded, s.gone(ctx, to.ID, loaded)
 }
 

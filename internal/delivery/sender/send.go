@@ -50,7 +50,9 @@ func (s *Sender) sendChunk(ctx context.Context, to *destcache.Destination, chunk
 		return tried
 	}
 	begun, sentAt, send := time.Now(), s.config.Now(), s.sends.Add(1)
-	results := to.Send(ctx, messages)
+	sending, end := s.traceSend(ctx, to, chunk)
+	results := to.Send(sending, messages)
+	end(results)
 	for i := range chunk {
 		tried[i] = sent{outgoing: chunk[i], result: results[i], send: send, sentAt: sentAt, took: time.Since(begun)}
 		if ctx.Err() != nil && results[i].Outcome == destination.Retry {

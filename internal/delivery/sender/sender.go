@@ -25,6 +25,7 @@ import (
 
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/delivery/destcache"
+	"github.com/authsync/authsync/internal/tracing"
 )
 
 // Feed reads the changes that are sent; see mirror.Mirrors. Its methods return a *tenantdb.DelayError if the project's
@@ -42,6 +43,8 @@ type Config struct {
 	Destinations *destcache.Cache
 	Metrics      *delivery.Metrics
 	Log          *slog.Logger
+	// Tracer traces deliveries of sampled messages; nil means no traces.
+	Tracer *tracing.Tracer
 	// Slice is how long a job works before it yields; 0 means 10 s. Cut is when requests still in flight are
 	// cancelled, from the start of the job; 0 means 27 s.
 	Slice, Cut time.Duration

@@ -14,6 +14,7 @@ import (
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/retryafter"
+	"github.com/authsync/authsync/internal/tracing"
 )
 
 const (
@@ -91,6 +92,7 @@ func (s *Sender) Do(
 	if err != nil {
 		return Answer{}, destination.Result{Outcome: destination.GiveUp, Reason: mask.Hide("the request cannot be made: " + err.Error())}, true
 	}
+	tracing.Inject(ctx, request.Header)
 	response, err := s.client.Do(request)
 	if err != nil {
 		return Answer{}, Unanswered(ctx, mask, err), true

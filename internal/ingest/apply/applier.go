@@ -45,6 +45,7 @@ import (
 	"github.com/authsync/authsync/internal/redact"
 	"github.com/authsync/authsync/internal/sync/repair"
 	"github.com/authsync/authsync/internal/tenantdb"
+	"github.com/authsync/authsync/internal/tracing"
 )
 
 // Directory returns a project's integrations.
@@ -90,6 +91,9 @@ type Config struct {
 	// DecodeTime is how long a batch may be decoded; what is left of it is read again. 0 means 5 s, which only mappings that
 	// tenants write can need.
 	DecodeTime time.Duration
+	// Metrics and Tracer may be nil.
+	Metrics *Metrics
+	Tracer  *tracing.Tracer
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -104,6 +108,7 @@ var errProjectGone = errors.New("the project was deleted before this event was a
 // means that none could be.
 func (c *Config) decode(ctx context.Context, projectID uuid.UUID, deliveries []inbox.StoredMessage) (b batch, done int, err error) {
 	begun := time.Now()
+	defer func() { b.times.decoded = time.Now() }()
 	for i, d := range deliveries {
 		if i > 0 && time.Since(begun) > c.DecodeTime {
 			return b, i, nil
@@ -206,6 +211,7 @@ type batch struct {
 	toRead   []wanted
 	// unreadable says, by provider, why users cannot be read; empty if they can.
 	unreadable map[string]string
+	times      times
 }
 
 // wanted is a user to be read from a provider because of an event.
@@ -218,6 +224,7 @@ func (b *batch) add(projectID uuid.UUID, d inbox.StoredMessage, e provider.Event
 	o := inbox.Outcome{
 		InboxID: d.InboxID, Ordinal: e.Ordinal, ReceivedAt: d.ReceivedAt, ProjectID: projectID,
 		EventID: e.ID, Type: e.Type, UserID: e.UserID, EventTime: e.Time(), Reason: e.Reason,
+		Provider: d.Provider, TraceParent: d.Headers[tracing.Header],
 	}
 	if ref := e.Record(); ref.Type != record.User && ref.ID != "" {
 		o.RecordType, o.RecordID = string(ref.Type), ref.ID
@@ -248,6 +255,7 @@ func (b *batch) changed() bool {
 func (b *batch) fail(projectID uuid.UUID, d inbox.StoredMessage, err error) {
 	b.outcomes = append(b.outcomes, inbox.Outcome{
 		InboxID: d.InboxID, ReceivedAt: d.ReceivedAt, ProjectID: projectID, Outcome: inbox.Failed, Reason: err.Error(),
+		Provider: d.Provider, TraceParent: d.Headers[tracing.Header],
 	})
 }
 
@@ -277,6 +285,7 @@ func (c *Config) canRefresh(ctx context.Context, projectID uuid.UUID, providerNa
 // record records a batch's outcomes, refresh requests and a relay request in the transaction that
 // finishes the job, so that all or none take effect.
 func (c *Config) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, b *batch) error {
+	b.times.recording = time.Now()
 	if err := c.Inbox.RecordOutcomes(ctx, tx, b.outcomes); err != nil {
 		return err
 	}
@@ -310,7 +319,9 @@ func (c *Config) apply(ctx context.Context, projectID uuid.UUID, b *batch, again
 	if len(b.toApply) == 0 {
 		return nil
 	}
+	b.times.applying = time.Now()
 	results, err := c.Mirrors.Apply(ctx, projectID, b.toApply)
+	b.times.applied = time.Now()
 	if err != nil {
 		return err
 	}
@@ -355,18 +366,4 @@ func (c *Config) later(ctx context.Context, job *rivertype.JobRow, err error) er
 		c.Log.WarnContext(ctx, "job_snoozed", slog.Int64("job_id", job.ID), slog.String("kind", job.Kind), slog.Any("error", err))
 	}
 	return jobs.Wait(ctx, job, redact.Reason(err), wait)
-}
-
-// logOutcomes logs one line per batch and one per failed event.
-func (c *Config) logOutcomes(ctx context.Context, jobID int64, outcomes []inbox.Outcome) {
-	counts := make(map[string]int)
-	for _, o := range outcomes {
-		counts[o.Outcome]++
-		if o.Outcome == inbox.Failed {
-			// Without the reason: a customer's trigger may put anything into it.
-			c.Log.WarnContext(ctx, "event_failed", slog.String("project_id", o.ProjectID.String()),
-				slog.Int64("inbox_id", o.InboxID), slog.Int("ordinal", o.Ordinal))
-		}
-	}
-	c.Log.DebugContext(ctx, "events_applied", slog.Int64("job_id", jobID), slog.Any("outcomes", counts))
 }

@@ -55,7 +55,7 @@ func failure(o *inbox.Outcome) error {
 
 // work applies the event and records its outcome; understood reports whether it reached the mirror.
 func (w *eventWorker) work(ctx context.Context, job *river.Job[inbox.RetryEventArgs]) (o inbox.Outcome, understood bool, err error) {
-	args := job.Args
+	args, begun := job.Args, w.Now()
 	release, err := w.acquire(ctx, args.ProjectID)
 	if err != nil {
 		return o, false, err
@@ -85,14 +85,15 @@ func (w *eventWorker) work(ctx context.Context, job *river.Job[inbox.RetryEventA
 	if err != nil {
 		return o, false, err
 	}
-	w.logOutcomes(ctx, job.ID, b.outcomes)
+	b.times.begun = begun
+	w.observe(ctx, job.ID, "retry event", &b)
 	return b.outcomes[0], understood, nil
 }
 
 // keep reduces the batch to the event with the given ordinal and reports whether it goes to the
 // mirror.
 func (b *batch) keep(ordinal int) bool {
-	var kept batch
+	kept := batch{times: b.times}
 	next := 0
 	for place, o := range b.outcomes {
 		applies := next < len(b.places) && b.places[next] == place

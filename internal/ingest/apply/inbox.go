@@ -177,6 +177,7 @@ func done(err error) chan error {
 
 // read reads the batch after a previous one.
 func (d *drain) read(ctx context.Context, after int64) (r read) {
+	begun := time.Now()
 	size := batchSize
 	if d.OthersActive(d.job.JobRow) {
 		size = smallBatch
@@ -189,6 +190,7 @@ func (d *drain) read(ctx context.Context, after int64) (r read) {
 		r.err = fmt.Errorf("decode deliveries: %w", r.err)
 		return r
 	}
+	r.batch.times.begun = begun
 	if done < len(r.pending.Messages) {
 		r.pending.Cut(done)
 	}
@@ -233,7 +235,7 @@ func (d *drain) record(ctx context.Context, r *read, mayEnd bool) (finished jobs
 		return err
 	})
 	if err == nil && !r.pending.Empty() {
-		d.logOutcomes(ctx, d.job.ID, r.batch.outcomes)
+		d.observe(ctx, d.job.ID, "apply event", &r.batch)
 	}
 	return finished, err
 }

@@ -40,6 +40,8 @@ type Outcome struct {
 	Err error
 	// RetryAt is when a pending event is retried; not stored.
 	RetryAt time.Time
+	// Provider and TraceParent are the message's, for metrics and traces; not stored.
+	Provider, TraceParent string
 }
 
 const upsertOutcomes = `

@@ -40,6 +40,7 @@ import (
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/tracing"
 )
 
 // Directory looks up integrations; see project.Directory.
@@ -111,6 +112,8 @@ type Config struct {
 	Now func() time.Time
 	// Registry registers the metrics; nil means no metrics.
 	Registry prometheus.Registerer
+	// Tracer traces requests; nil means no traces.
+	Tracer *tracing.Tracer
 }
 
 type handler struct {
@@ -153,8 +156,9 @@ func peer(r *http.Request) netip.Addr {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d := request{handler: h, w: w, r: r, provider: "unknown", received: h.config.Now(), address: h.config.Address(r)}
 	defer func() { h.budget.release(&d.claim) }()
-	ctx := context.WithoutCancel(r.Context())
+	ctx, span := h.config.Tracer.Receive(context.WithoutCancel(r.Context()), r.Header, "receive webhook")
 	answer := d.receive(ctx)
+	d.trace(span, answer)
 	h.metrics.messages.WithLabelValues(provider.Kind(d.provider), answer.reason).Inc()
 	d.report(answer)
 	if answer.status == http.StatusNoContent {
@@ -215,7 +219,9 @@ func (d *request) receive(ctx context.Context) answer {
 	if a := d.read(); a.status != 0 { //nolint:contextcheck // who has not sent all of it may give up
 		return a
 	}
-	verifier, a := d.verify(ctx, endpoint.Verifier)
+	verifying, span := d.config.Tracer.Start(ctx, "verify")
+	verifier, a := d.verify(verifying, endpoint.Verifier)
+	span.End(a.status != 0)
 	if a.status != 0 {
 		return a
 	}
@@ -305,14 +311,20 @@ func (d *request) verify(ctx context.Context, verifier provider.Verifier) (provi
 }
 
 func (d *request) store(ctx context.Context, body []byte) answer {
+	ctx, span := d.config.Tracer.Start(ctx, "append to inbox")
 	limited, cancel := context.WithTimeout(ctx, d.config.AppendTimeout)
 	defer cancel()
 	begun := time.Now()
+	headers := keep(d.r.Header, d.proof)
+	if parent := tracing.Parent(ctx); parent != "" {
+		headers[tracing.Header] = parent // the job that applies the message continues the trace
+	}
 	var err error
 	d.inboxID, err = d.config.Inbox.Append(limited, inbox.Message{
 		ProjectID: d.projectID, Provider: d.provider, MessageID: d.proof.MessageID, VerifiedBy: d.proof.String(),
-		ReceivedAt: d.received, Headers: keep(d.r.Header, d.proof), Body: body,
+		ReceivedAt: d.received, Headers: headers, Body: body,
 	})
+	span.End(err != nil, tracing.Int("authsync.inbox_id", d.inboxID))
 	switch {
 	case err == nil:
 		d.metrics.appended.Observe(time.Since(begun).Seconds())
@@ -325,6 +337,18 @@ func (d *request) store(ctx context.Context, body []byte) answer {
 	default:
 		return unavailable(reasonNotStored, err)
 	}
+}
+
+// trace ends the request's span. Names come from the directory, never from the sender.
+func (d *request) trace(span tracing.Span, a answer) {
+	attributes := []tracing.Attribute{
+		tracing.Int("http.response.status_code", a.status), tracing.String("authsync.reason", a.reason),
+		tracing.String("authsync.provider", provider.Kind(d.provider)),
+	}
+	if d.known {
+		attributes = append(attributes, tracing.String("authsync.project_id", d.projectID.String()))
+	}
+	span.End(a.status >= http.StatusInternalServerError, attributes...)
 }
 
 func (d *request) attrs(ctx context.Context) []slog.Attr {

@@ -1883,6 +1883,36 @@ $$;
 
 COMMENT ON FUNCTION authsync.take_permit(p_scope text, p_bucket text, p_requests integer, p_per interval, p_daily integer, p_zone text, p_late interval, p_patience interval, p_now timestamp with time zone) IS 'Grants requests of an account within its rate limits, over all processes.';
 
+CREATE FUNCTION authsync.trace_parents(p_project_id uuid, p_event_ids text[]) RETURNS TABLE(event_id text, traceparent text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT w.event_id, i.traceparent
+    FROM unnest(p_event_ids) AS w (event_id)
+    CROSS JOIN LATERAL (
+        SELECT m.headers ->> 'Traceparent' AS traceparent
+        FROM (
+            SELECT o.inbox_id, o.received_at, o.project_id, o.outcome
+            FROM authsync.event_outcomes AS o
+            WHERE o.event_id = w.event_id
+            ORDER BY o.event_id DESC, o.inbox_id DESC, o.ordinal DESC
+            LIMIT 10
+        ) AS e
+        CROSS JOIN LATERAL (
+            SELECT n.headers
+            FROM authsync.inbox AS n
+            WHERE n.id = e.inbox_id AND n.received_at = e.received_at
+            LIMIT 1
+        ) AS m
+        WHERE e.project_id = p_project_id AND e.outcome = 'applied'
+        ORDER BY e.inbox_id
+        LIMIT 1
+    ) AS i
+    WHERE i.traceparent IS NOT NULL;
+$$;
+
+COMMENT ON FUNCTION authsync.trace_parents(p_project_id uuid, p_event_ids text[]) IS 'The traceparents of the messages that brought some events.';
+
 CREATE TABLE authsync.api_keys (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     project_id uuid,
