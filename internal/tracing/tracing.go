@@ -77,7 +77,7 @@ func (t *Tracer) Start(ctx context.Context, name string, attributes ...Attribute
 
 // Send starts the span of a request to another system, within that of a traceparent. Inject hands it on.
 func (t *Tracer) Send(ctx context.Context, parent, name string, attributes ...Attribute) (context.Context, Span) {
-	remote := parse(parent) //nolint:contextcheck // it is parsed into a context of its own
+	remote := parse(parent)
 	if t == nil || !remote.IsSampled() {
 		return ctx, Span{}
 	}
@@ -94,7 +94,7 @@ type Step struct {
 
 // Record makes the span of finished work, with its steps, within that of a traceparent. failed marks it as an error.
 func (t *Tracer) Record(ctx context.Context, parent string, work Step, steps []Step, failed bool, attributes ...Attribute) {
-	remote := parse(parent)
+	remote := parse(parent) //nolint:contextcheck // it is parsed into a context of its own
 	if t == nil || !remote.IsSampled() {
 		return
 	}
