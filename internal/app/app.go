@@ -250,7 +250,7 @@ func (a *App) isPooled(ctx context.Context) (pooled bool, err error) {
 func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 	ofKeys := a.guard.Client(0) // a fetch is bounded by the cache
 	keys := keyset.New(keyset.Config{Client: ofKeys, Log: a.log})
-	a.directory, err = project.NewDirectory(project.DirectoryConfig{Pool: a.vital, Keyring: a.keyring, Log: a.log, Keys: keys})
+	a.directory, err = project.NewDirectory(project.DirectoryConfig{Pool: a.vital, Keyring: a.keyring, Log: a.log, Keys: keys.Of})
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/authsync/authsync/internal/egress"
@@ -193,7 +194,7 @@ func (s *session) previewVerifier(kind provider.Provider, o provider.Options, p 
 		return nil, err
 	}
 	if user, uses := verifier.(provider.KeySetUser); uses && user.KeySetURL() != "" {
-		verifier = user.WithKeys(keyset.New(keyset.Config{Client: egress.New(egress.Config{Allow: egress.Loopback()}).Client(0), Log: slog.New(slog.DiscardHandler)}))
+		verifier = user.WithKeys(keyset.New(keyset.Config{Client: egress.New(egress.Config{Allow: egress.Loopback()}).Client(0), Log: slog.New(slog.DiscardHandler)}).Of(uuid.Nil))
 	}
 	return verifier, nil
 }

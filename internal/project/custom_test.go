@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/fault"
@@ -78,6 +79,29 @@ func TestTheDirectoryCompilesNoExpression(t *testing.T) {
 	require.Contains(t, events[0].Reason, "options.definition.records.user.id: this is no jq expression")
 }
 
+// What a tenant can make costly is done before anything is locked, and only for what is new.
+func TestExpressionsAreCompiledBeforeTheTransaction(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	_, err := b.store.PutIntegration(t.Context(), shop.ID, "custom:acme", credentials(t, anySecret), definition(t, "it is none"))
+	require.NoError(t, err)
+	broken := strings.Replace(string(definition(t, "it is none")), `".id"`, `".id |"`, 1)
+
+	locked, err := b.pool.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = locked.Exec(t.Context(), `SELECT FROM authsync.projects WHERE id = $1 FOR UPDATE`, shop.ID)
+	require.NoError(t, err)
+	_, err = b.store.PutIntegration(t.Context(), shop.ID, "custom:acme", nil, json.RawMessage(broken))
+	require.ErrorContains(t, err, "options.definition.records.user.id: this is no jq expression", "it is refused without a lock")
+	require.NoError(t, locked.Rollback(t.Context()))
+
+	_, err = b.pool.Exec(t.Context(), `UPDATE authsync.integrations SET options = $1`, broken)
+	require.NoError(t, err)
+	_, err = b.store.PutIntegration(t.Context(), shop.ID, "custom:acme", credentials(t, anySecret), nil)
+	require.NoError(t, err, "a new secret compiles nothing")
+}
+
 // keys fail the test if they are asked for.
 type keys struct{ t *testing.T }
 
@@ -97,7 +121,7 @@ func TestOthersFetchNoKeys(t *testing.T) {
 		`{"scheme":"jwt_body","algorithms":["RS256"],"key_set_url":"https://keys.example.com/jwks"}`, 1)
 	_, err = b.store.PutIntegration(t.Context(), shop.ID, "custom:keys", nil, json.RawMessage(text))
 	require.NoError(t, err)
-	d := b.directory(t, project.DirectoryConfig{Keys: keys{t}})
+	d := b.directory(t, project.DirectoryConfig{Keys: func(uuid.UUID) provider.PublicKeys { return keys{t} }})
 	_, err = d.Lookup(t.Context(), shop.ID, "custom:keys")
 	require.NoError(t, err)
 	others := d.Others(shop.ID, "clerk")

@@ -40,8 +40,8 @@ type DirectoryConfig struct {
 	Pool    *pgxpool.Pool // the control database
 	Keyring *seal.Keyring
 	Log     *slog.Logger
-	// Keys finds the public keys of providers that publish them; nil means that none can be had.
-	Keys provider.PublicKeys
+	// Keys finds for a project the public keys of providers that publish them; nil means that none can be had.
+	Keys func(projectID uuid.UUID) provider.PublicKeys
 
 	Interval time.Duration // between checks of the version: 300 ms
 	MinGap   time.Duration // between forced checks: 100 ms

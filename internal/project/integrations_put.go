@@ -49,8 +49,14 @@ func (s *Store) PutIntegration(
 	if _, err := mergeCredentials(nil, given); err != nil {
 		return Integration{}, err
 	}
-	if _, err := ParseOptions(options); err != nil {
+	parsed, err := ParseOptions(options)
+	if err != nil {
 		return Integration{}, err
+	}
+	if stored, is := kind.(provider.Stored); is && options != nil {
+		if err := stored.Prepare(parsed); err != nil {
+			return Integration{}, invalid("%v", err)
+		}
 	}
 	databaseURL, err := s.DatabaseURL(ctx, projectID)
 	if err != nil {
@@ -100,6 +106,10 @@ func (s *Store) merge(
 		}
 		oldOptions = stored[0].Options
 	}
+	newVerifier := kind.NewVerifier
+	if checked, is := kind.(provider.Stored); is && options == nil && len(stored) > 0 {
+		newVerifier = checked.StoredVerifier
+	}
 	old := credentials
 	before, err := forFetch(credentials, oldOptions)
 	if err != nil {
@@ -122,7 +132,7 @@ func (s *Store) merge(
 	if err != nil {
 		return integrationRow{}, putChanges{}, err
 	}
-	verifier, err := kind.NewVerifier(typed, parsed)
+	verifier, err := newVerifier(typed, parsed)
 	if err != nil {
 		return integrationRow{}, putChanges{}, invalid("%v", err)
 	}

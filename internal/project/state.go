@@ -148,7 +148,7 @@ func (d *Directory) open(i *knownIntegration) error {
 		return err
 	}
 	if user, uses := verifier.(provider.KeySetUser); uses && user.KeySetURL() != "" && d.config.Keys != nil {
-		verifier, i.fetches = user.WithKeys(d.config.Keys), true
+		verifier, i.fetches = user.WithKeys(d.config.Keys(i.stored.ProjectID)), true
 	}
 	i.endpoint.Verifier = naming{verifier, typed.SecretNames()}
 	return nil

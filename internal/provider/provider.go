@@ -71,6 +71,9 @@ func Decode(ctx context.Context, kind Provider, m Message, o Options) ([]Event, 
 type Stored interface {
 	// StoredVerifier is NewVerifier for credentials and options that it accepted when they were stored.
 	StoredVerifier(c Credentials, o Options) (Verifier, error)
+	// Prepare does what NewVerifier with these options would spend most on, and keeps it: nothing that a tenant can make
+	// costly belongs into a transaction.
+	Prepare(o Options) error
 }
 
 // Recipient is where credentials of an integration are sent.

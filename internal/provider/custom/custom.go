@@ -102,6 +102,12 @@ func (p *Provider) StoredVerifier(c provider.Credentials, o provider.Options) (p
 	return p.newVerifier(c, o, p.signature)
 }
 
+// Prepare implements provider.Stored: it compiles the definition.
+func (p *Provider) Prepare(o provider.Options) error {
+	_, err := p.definition(o)
+	return err
+}
+
 func (p *Provider) newVerifier(
 	c provider.Credentials, o provider.Options, definition func(provider.Options) (*Compiled, error),
 ) (provider.Verifier, error) {
@@ -152,7 +158,7 @@ func (c *Compiled) newVerifier(secrets provider.Secrets) (provider.Verifier, err
 
 // CheckStrength checks the keys as the scheme decodes them. It cannot be called with credentials that NewVerifier refuses.
 func (p *Provider) CheckStrength(c provider.Credentials, o provider.Options) error {
-	d, err := p.definition(o)
+	d, err := p.signature(o)
 	if err != nil {
 		return err
 	}

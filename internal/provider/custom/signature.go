@@ -120,6 +120,9 @@ func (c *checker) checkSignature() {
 	c.scheme.setDefaults()
 }
 
+// versionName is a key of a header such as t=1700000000,v1=5257a8….
+var versionName = regexp.MustCompile(`^[A-Za-z0-9_]{1,32}$`)
+
 // storedHeader reports whether the receiver stores a header even if it is told that any other may be the secret.
 func storedHeader(name string) bool { return http.CanonicalHeaderKey(name) == "Content-Type" }
 
@@ -130,6 +133,9 @@ func (c *checker) oneOf(path, value string, allowed ...string) {
 }
 
 func (c *checker) checkHash() {
+	if v := c.Signature.Version; v != "" && (!versionName.MatchString(v) || v == "t") {
+		c.fail("signature.version", "%.40q must be letters and digits, such as v1, and not t, which is the time", v)
+	}
 	c.oneOf("signature.algorithm", c.Signature.Algorithm, "sha256", "sha512", "sha1")
 	c.oneOf("signature.encoding", c.Signature.Encoding, "hex", "base64", "base64url")
 	c.oneOf("signature.secret_encoding", c.Signature.SecretEncoding, "text", "hex", "base64")

@@ -76,7 +76,8 @@ func (v verifier) header(h http.Header) (string, error) {
 	}
 	rest, found := strings.CutPrefix(text, v.scheme.Prefix)
 	if !found {
-		return "", fmt.Errorf("%w: header %s does not begin with %q", provider.ErrMalformed, strings.ToLower(name), v.scheme.Prefix)
+		// Whoever is told this is not known: the prefix may be a part of the secret.
+		return "", fmt.Errorf("%w: header %s does not begin with the prefix of the definition", provider.ErrMalformed, strings.ToLower(name))
 	}
 	return strings.TrimSpace(rest), nil
 }

@@ -248,3 +248,25 @@ func TestASecretIsInNoHeaderThatIsStored(t *testing.T) {
 		require.NoError(t, err, "a signature is no secret")
 	}
 }
+
+// The key of the signature is not that of the time, and can be one of a header.
+func TestTheVersionIsNotTheTime(t *testing.T) {
+	t.Parallel()
+	for version, refused := range map[string]bool{"v1": false, "s": false, "t": true, "v=1": true, "v1,": true, " ": true} {
+		_, err := custom.Parse(definition(t, map[string]any{"scheme": "timestamped_hmac", "header": "X-Sig", "version": version}))
+		if refused {
+			require.ErrorContains(t, err, "signature.version", version)
+		} else {
+			require.NoError(t, err, version)
+		}
+	}
+}
+
+// A stranger does not learn the prefix, which may be a part of the secret.
+func TestThePrefixIsNotTold(t *testing.T) {
+	t.Parallel()
+	v := verifier(t, map[string]any{"scheme": "header", "header": "X-Token", "prefix": "tenant-7391:"}, someSecret)
+	_, err := v.Verify(header("X-Token", "guess"), []byte(someBody), providertest.ReceivedAt())
+	require.ErrorIs(t, err, provider.ErrMalformed)
+	require.NotContains(t, err.Error(), "7391")
+}

@@ -1,7 +1,8 @@
 // Package keyset fetches the JSON Web Key Sets (RFC 7517) that providers publish, and keeps them. Their addresses are chosen by
 // tenants, and what a receiver waits for holds up a request: so everything is bounded.
 //
-//   - One request at a time per address, all of them together up to maxFetches. Whoever finds no room gets an error at once.
+//   - One request at a time per address, up to maxOfProject for a project and maxFetches for all. Whoever finds no room gets an
+//     error at once, so that addresses that hang cost their own project its keys, and nobody else.
 //   - A request takes fetchTime at most, reads maxBytes and follows no redirect. The client is that of package egress, so that
 //     the address can lead nowhere but to where the operator allows.
 //   - A set is good for freshTime. An id that it lacks makes it be fetched again, but not more often than once in refetchGap,
@@ -21,6 +22,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -32,7 +35,8 @@ const (
 	failurePause = 10 * time.Second
 	maxPause     = 5 * time.Minute
 	maxBytes     = 256 << 10
-	maxFetches   = 32
+	maxFetches   = 64
+	maxOfProject = 4
 	maxSets      = 10_000 // kept; the longest unused is dropped
 )
 
@@ -47,11 +51,12 @@ type Config struct {
 
 // Cache keeps key sets. It is safe for concurrent use.
 type Cache struct {
-	config  Config
-	fetches chan struct{}
+	config Config
 
-	mu   sync.Mutex
-	sets map[string]*set
+	mu       sync.Mutex
+	sets     map[string]*set
+	fetching int               // requests in progress
+	fetches  map[uuid.UUID]int // likewise, by project
 }
 
 // set is what is known of an address.
@@ -69,12 +74,21 @@ func New(c Config) *Cache {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Cache{config: c, fetches: make(chan struct{}, maxFetches), sets: map[string]*set{}}
+	return &Cache{config: c, sets: map[string]*set{}, fetches: map[uuid.UUID]int{}}
+}
+
+// Of returns the keys for a project, which has a share of the requests. What is fetched is shared by all.
+func (c *Cache) Of(projectID uuid.UUID) provider.PublicKeys { return share{c, projectID} }
+
+type share struct {
+	*Cache
+
+	projectID uuid.UUID
 }
 
 // Find implements provider.PublicKeys. That a set has no key of an id is certain only of a set that was fetched for the
 // question: while the address is left alone, the error says that nothing is known, so that a sender whose key is new tries again.
-func (c *Cache) Find(keySetURL, id string) ([]provider.PublicKey, error) {
+func (c share) Find(keySetURL, id string) ([]provider.PublicKey, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.set(keySetURL)
@@ -134,24 +148,27 @@ func (c *Cache) dropOldest() {
 
 // refresh asks the address, or waits for who is asking it, and reports whether the set has been fetched. The caller holds the
 // lock, which is released meanwhile. If there is no room to ask, it has not.
-func (c *Cache) refresh(keySetURL string, s *set) (fetched bool) {
+func (c share) refresh(keySetURL string, s *set) (fetched bool) {
 	if waiting := s.waiting; waiting != nil {
 		c.mu.Unlock()
 		<-waiting // the fetch is limited in time
 		c.mu.Lock()
 		return s.pause == 0
 	}
-	select {
-	case c.fetches <- struct{}{}:
-	default:
+	if c.fetching >= maxFetches || c.fetches[c.projectID] >= maxOfProject {
 		return false
 	}
+	c.fetching++
+	c.fetches[c.projectID]++
 	done := make(chan struct{})
 	s.waiting, s.triedAt = done, c.config.Now()
 	c.mu.Unlock()
 	keys, err := c.fetch(keySetURL)
-	<-c.fetches
 	c.mu.Lock()
+	c.fetching--
+	if c.fetches[c.projectID]--; c.fetches[c.projectID] == 0 {
+		delete(c.fetches, c.projectID)
+	}
 	s.waiting = nil
 	close(done)
 	if err != nil {

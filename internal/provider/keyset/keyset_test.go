@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/egress"
@@ -61,7 +62,9 @@ func pass(d time.Duration) {
 
 const address = "https://keys.example.com/jwks"
 
-func cache(f roundTrip) *keyset.Cache {
+func cache(f roundTrip) provider.PublicKeys { return shared(f).Of(uuid.New()) }
+
+func shared(f roundTrip) *keyset.Cache {
 	return keyset.New(keyset.Config{Client: &http.Client{Transport: f}, Log: slog.New(slog.DiscardHandler)})
 }
 
@@ -197,7 +200,6 @@ func TestAHugeAnswerIsNotRead(t *testing.T) {
 	require.Less(t, read.Load(), int64(1<<20))
 }
 
-// Many addresses that hang leave the others an answer, if not their keys.
 func TestAnAddressIsNotLogged(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
@@ -205,18 +207,51 @@ func TestAnAddressIsNotLogged(t *testing.T) {
 		Client: &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })},
 		Log:    slog.New(slog.NewTextHandler(&log, nil)),
 	})
-	_, err := c.Find(address+"?token=hidden", "a")
+	_, err := c.Of(uuid.New()).Find(address+"?token=hidden", "a")
 	require.ErrorIs(t, err, provider.ErrKeysUnavailable)
 	require.Contains(t, log.String(), "unexpected EOF")
 	require.Contains(t, log.String(), "keys.example.com")
 	require.NotContains(t, log.String()+err.Error(), "hidden")
 }
 
+// Addresses that hang, however many a project has, leave the other projects their keys.
+func TestAProjectHasAShareOfTheFetches(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var hanging atomic.Int64
+		c := shared(func(r *http.Request) (*http.Response, error) {
+			if strings.HasPrefix(r.URL.String(), address) {
+				hanging.Add(1)
+				<-r.Context().Done()
+				return nil, context.Cause(r.Context())
+			}
+			return answer(http.StatusOK, strings.NewReader(string(setOf(t, point(t, "a"))))), nil
+		})
+		hostile := c.Of(uuid.New())
+		var all sync.WaitGroup
+		for i := range 500 {
+			all.Go(func() {
+				_, err := hostile.Find(address+strings.Repeat("x", i), "a")
+				require.ErrorIs(t, err, provider.ErrKeysUnavailable)
+			})
+		}
+		synctest.Wait()
+		require.EqualValues(t, 4, hanging.Load())
+		keys, err := c.Of(uuid.New()).Find("https://good.example.com/jwks", "a")
+		require.NoError(t, err)
+		require.Len(t, keys, 1)
+		all.Wait()
+		pass(time.Minute)
+		_, err = hostile.Find("https://other.example.com/jwks", "a")
+		require.NoError(t, err, "the share is free again")
+	})
+}
+
 func TestFetchesAreLimitedTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var now, most atomic.Int64
-		c := cache(func(r *http.Request) (*http.Response, error) {
+		c := shared(func(r *http.Request) (*http.Response, error) {
 			most.Store(max(most.Load(), now.Add(1)))
 			defer now.Add(-1)
 			<-r.Context().Done()
@@ -226,12 +261,12 @@ func TestFetchesAreLimitedTogether(t *testing.T) {
 		begun := time.Now()
 		for i := range 500 {
 			all.Go(func() {
-				_, err := c.Find(address+strings.Repeat("x", i), "a")
+				_, err := c.Of(uuid.New()).Find(address+strings.Repeat("x", i), "a")
 				require.ErrorIs(t, err, provider.ErrKeysUnavailable)
 			})
 		}
 		all.Wait()
-		require.LessOrEqual(t, most.Load(), int64(32))
+		require.EqualValues(t, 64, most.Load())
 		require.Equal(t, 3*time.Second, time.Since(begun))
 	})
 }
@@ -243,7 +278,7 @@ func TestTheGuardDecidesWhereRequestsGo(t *testing.T) {
 	t.Cleanup(server.Close)
 	client := egress.New(egress.Config{}).Client(time.Minute)
 	c := keyset.New(keyset.Config{Client: client, Log: slog.New(slog.DiscardHandler)})
-	_, err := c.Find(server.URL, "a")
+	_, err := c.Of(uuid.New()).Find(server.URL, "a")
 	require.ErrorIs(t, err, provider.ErrKeysUnavailable)
 	require.False(t, asked)
 }
