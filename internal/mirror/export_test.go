@@ -18,6 +18,7 @@ const (
 	SelectOpen      = selectOpen
 	SelectUser      = selectUser
 	SelectUsers     = selectUsers
+	SelectByEmail   = selectUsersByEmail
 	Planned         = planned
 )
 
@@ -26,11 +27,13 @@ func SelectNamed(d record.Definition, f RecordFilter) (query string, args []any)
 	return selectNamed(d, f)
 }
 
-// RecordStatements are what reads a record of a type and its sources, and what lists those behind an id.
-func RecordStatements(d record.Definition, after string) (row, sources, list string, listArgs []any) {
-	list, listArgs, err := selectRecords(d, RecordFilter{Type: d.Type, After: after, Limit: 20})
-	if err != nil {
-		panic(err) // of the test's own filter
-	}
-	return selectRecord(d), selectRecordSources(d), list, listArgs
+// RecordStatements are what reads a record of a type, and its sources.
+func RecordStatements(d record.Definition) (row, sources string) {
+	return selectRecord(d), selectRecordSources(d)
+}
+
+// SelectRecords is what lists the records that a filter chooses.
+func SelectRecords(f RecordFilter) (query string, args []any, err error) {
+	d, _ := record.Of(f.Type)
+	return selectRecords(d, f)
 }

@@ -27,8 +27,9 @@ const (
 
 	selectUsers = listed + ` WHERE id > $1 ORDER BY id LIMIT $2`
 
-	// Addresses of one person are few, so the order costs nothing.
-	selectUsersByEmail = listed + ` WHERE lower(email) = lower($3) AND id > $1 ORDER BY id LIMIT $2`
+	// As selectRecords has it.
+	selectUsersByEmail = listed + ` WHERE lower(email) >= lower($3) AND lower(email) <= lower($3) AND (lower(email), id) > (lower($3), $1)
+		ORDER BY lower(email), id LIMIT $2`
 )
 
 // List reads users by id, those behind after, at most limit. Given an address of e-mail, only those
@@ -41,11 +42,11 @@ func (m *Mirrors) List(ctx context.Context, projectID uuid.UUID, email, after st
 	if err := t.install(ctx); err != nil {
 		return nil, err
 	}
-	query, args := selectUsers, []any{planned, after, limit}
+	query, args := selectUsers, []any{after, limit}
 	if email != "" {
 		query, args = selectUsersByEmail, append(args, email)
 	}
-	users, err := collect[Listed](ctx, t.pool, query, args...)
+	users, err := inOrder[Listed](ctx, t, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list the users of the mirror: %w", err)
 	}

@@ -73,17 +73,17 @@ func selectNamed(d record.Definition, f RecordFilter) (query string, args []any)
 	return "SELECT f.id, f.name, f.row FROM (" + strings.Join(parts, " UNION ALL ") + ") AS f ORDER BY f.name, f.id LIMIT $4", args
 }
 
-// named reads a page of such records.
-func (t *tenant) named(ctx context.Context, d record.Definition, f RecordFilter) (found []ListedRecord, err error) {
-	query, args := selectNamed(d, f)
+// inOrder reads a page of a list from the index that has its order: whatever the planner believes of the table, it costs what
+// it returns.
+func inOrder[T any](ctx context.Context, t *tenant, query string, args ...any) (page []T, err error) {
 	err = pgx.BeginTxFunc(ctx, t.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		for _, setting := range []string{pgdb.FromIndexes, pgdb.InOrder} {
 			if _, err := tx.Exec(ctx, setting); err != nil {
 				return err
 			}
 		}
-		found, err = collect[ListedRecord](ctx, tx, query, append([]any{planned}, args...)...)
+		page, err = collect[T](ctx, tx, query, append([]any{planned}, args...)...)
 		return err
 	})
-	return found, err
+	return page, err
 }

@@ -1,6 +1,7 @@
 package mirror_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -24,6 +25,13 @@ const (
 	planItems   = 20 // what a statement is asked about
 )
 
+// What many records have in common.
+const (
+	manyEmail        = "many@example.com"
+	manyUser         = "user-many"
+	manyOrganization = "org-many"
+)
+
 // loadUsers fills a mirror.
 func loadUsers(t *testing.T, conn *pgx.Conn, users int) {
 	t.Helper()
@@ -45,6 +53,7 @@ func loadUsers(t *testing.T, conn *pgx.Conn, users int) {
 		require.NoError(t, err)
 	}
 	loadRecords(t, conn, users)
+	loadMany(t, conn, users)
 	_, err := conn.Exec(t.Context(), `
 		INSERT INTO capydb_auth.reconcile_findings (provider, record_type, record_id, run_id, finding, state)
 		SELECT 'auth0', 'user', format('user-%s', i), $2::uuid, CASE WHEN i % 2 = 0 THEN 'equal' ELSE 'differing' END,
@@ -70,6 +79,26 @@ func loadRecords(t *testing.T, conn *pgx.Conn, users int) {
 		ON CONFLICT DO NOTHING`,
 	} {
 		_, err := conn.Exec(t.Context(), statement, users)
+		require.NoError(t, err)
+	}
+}
+
+// loadMany adds users, members, invitations and sessions that have something in common.
+func loadMany(t *testing.T, conn *pgx.Conn, users int) {
+	t.Helper()
+	same := strings.NewReplacer("$2", "'"+manyEmail+"'", "$3", "'"+manyOrganization+"'", "$4", "'"+manyUser+"'")
+	for _, statement := range []string{
+		`INSERT INTO capydb_auth.users (id, email, provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields)
+		SELECT format('same-%s', i), $2, 'clerk', '2026-01-01', '2026-01-01', 'evt', 256 FROM generate_series(0, $1::int - 1) AS i ON CONFLICT DO NOTHING`,
+		`INSERT INTO capydb_auth.invitations (id, organization_id, email, provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields)
+		SELECT format('same-%s', i), $3, $2, 'clerk', '2026-01-01', '2026-01-01', 'evt', 256 FROM generate_series(0, $1::int - 1) AS i ON CONFLICT DO NOTHING`,
+		`INSERT INTO capydb_auth.memberships (organization_id, user_id, provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields)
+		SELECT CASE s WHEN 0 THEN $3 ELSE format('org-%s', i) END, CASE s WHEN 1 THEN $4 ELSE format('user-%s', i) END, 'clerk', '2026-01-01', '2026-01-01', 'evt', 256
+		FROM generate_series(0, $1::int - 1) AS i, generate_series(0, 1) AS s ON CONFLICT DO NOTHING`,
+		`INSERT INTO capydb_auth.sessions (id, user_id, provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields)
+		SELECT format('session-%s', i), $4, 'clerk', '2026-01-01', '2026-01-01', 'evt', 256 FROM generate_series(0, $1::int - 1) AS i ON CONFLICT DO NOTHING`,
+	} {
+		_, err := conn.Exec(t.Context(), same.Replace(statement), users)
 		require.NoError(t, err)
 	}
 }
@@ -100,17 +129,28 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 	const userIDs = `ARRAY(SELECT format('user-%s', 7 * i) FROM generate_series(0, 19) AS i)`
 	users, _ := record.Of(record.User)
 	organizations, _ := record.Of(record.Organization)
-	named := func(d record.Definition, name string) func(t *testing.T, tx pgx.Tx) {
+	inOrder := func(query string, args ...any) func(t *testing.T, tx pgx.Tx) {
 		return func(t *testing.T, tx pgx.Tx) {
 			t.Helper()
 			for _, setting := range []string{pgdb.FromIndexes, pgdb.InOrder} {
 				run(setting)(t, tx)
 			}
-			query, args := mirror.SelectNamed(d, mirror.RecordFilter{Name: name, AfterName: name + "a", After: "x", Limit: planItems})
 			run(query, append([]any{mirror.Planned}, args...)...)(t, tx)
 		}
 	}
-	recordRow, recordSources, recordList, listArgs := mirror.RecordStatements(users, "user-7")
+	named := func(d record.Definition, name string) func(t *testing.T, tx pgx.Tx) {
+		query, args := mirror.SelectNamed(d, mirror.RecordFilter{Name: name, AfterName: name + "a", After: "x", Limit: planItems})
+		return inOrder(query, args...)
+	}
+	listed := func(f mirror.RecordFilter) func(t *testing.T, tx pgx.Tx) {
+		f.Limit = planItems
+		query, args, err := mirror.SelectRecords(f)
+		if err != nil {
+			panic(err) // of the test's own filter
+		}
+		return inOrder(query, args...)
+	}
+	recordRow, recordSources := mirror.RecordStatements(users)
 	statements := map[string]func(t *testing.T, tx pgx.Tx){
 		"ApplyNewUsers": run(applyEvents, events("new-user-%d", as)...),
 		"ApplyUpdates":  run(applyEvents, events("user-%d", as)...),
@@ -137,12 +177,13 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 		"LatestChange":   run(mirror.LatestChange, "user", "user-7"),
 		"Record":         run(recordRow, mirror.Planned, "user-7"),
 		"Sources":        run(recordSources, mirror.Planned, "user-7"),
-		"Records":        run(recordList, append([]any{mirror.Planned}, listArgs...)...),
+		"Records":        listed(mirror.RecordFilter{Type: record.User, After: "user-7"}),
 		"Named users":    named(users, "Ada"),
 		"Named by last":  named(users, "Love"),
 		"Named orgs":     named(organizations, "na"),
 		"User":           run(mirror.SelectUser, mirror.Planned, "user-7"),
-		"List":           run(mirror.SelectUsers, mirror.Planned, "user-3", planItems),
+		"List":           inOrder(mirror.SelectUsers, "user-3", planItems),
+		"ListByEmail":    inOrder(mirror.SelectByEmail, "", planItems, "7@example.com"),
 		"OpenFindings":   run(mirror.SelectOpen, mirror.Planned, projectID(), "auth0", "user", true, true, planItems),
 		"History":        run(mirror.SelectChanges, "user", "user-7", int64(1<<62), 20),
 		"EnsureUser":     run(`SELECT capydb_auth.ensure_user('user-7'), capydb_auth.ensure_user('another')`),
@@ -150,6 +191,23 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 		"LookForSurplus": run(`SELECT * FROM capydb_auth.reconcile_orphaned_users($1, 'auth0', now(), true, 'user-3', 20)`, projectID()),
 		"Settle": run(`SELECT capydb_auth.reconcile_settle($1, 'auth0', 'user', (
 			SELECT jsonb_agg(jsonb_build_object('record_id', format('user-%s', 7 * i), 'state', 'none', 'finding', 'equal')) FROM generate_series(0, 19) AS i))`, projectID()),
+	}
+	for name, f := range map[string]mirror.RecordFilter{
+		"one":      {Type: record.User, Email: "7@example.com"},
+		"none":     {Type: record.User, Email: "nobody@example.com"},
+		"of many":  {Type: record.User, Email: manyEmail},
+		"after":    {Type: record.User, Email: manyEmail, After: "user-1"},
+		"invited":  {Type: record.Invitation, Email: manyEmail, After: "inv-1"},
+		"invited*": {Type: record.Invitation, Email: "7@example.com", OrganizationID: manyOrganization},
+		"inviting": {Type: record.Invitation, OrganizationID: manyOrganization, After: "inv-1"},
+		"member":   {Type: record.Membership, UserID: "user-7"},
+		"members":  {Type: record.Membership, OrganizationID: manyOrganization, After: manyOrganization + "/user-1"},
+		"joined":   {Type: record.Membership, UserID: manyUser, After: "org-1/" + manyUser},
+		"joined 1": {Type: record.Membership, UserID: manyUser, OrganizationID: manyOrganization},
+		"signed":   {Type: record.Session, UserID: manyUser, After: "session-1"},
+		"signed 0": {Type: record.Session, UserID: "nobody"},
+	} {
+		statements["Records by filter: "+name] = listed(f)
 	}
 	some := make([]string, planItems)
 	for i := range some {
@@ -242,6 +300,22 @@ func TestNoPlanReadsMoreThanWhatIsAskedFor(t *testing.T) {
 				WHERE relnamespace = 'capydb_auth'::regnamespace AND relkind = 'r'`)
 			require.NoError(t, err)
 		},
+		// What nearly all records had in common, few have now.
+		"OfOtherValues": func(t *testing.T, conn *pgx.Conn) {
+			t.Helper()
+			loadMany(t, conn, planUsers)
+			analyze(t, conn)
+			for _, change := range []string{
+				`users SET email = id`, `invitations SET email = id, organization_id = id`, `sessions SET user_id = id`,
+				`memberships SET organization_id = organization_id || user_id, user_id = organization_id || user_id`,
+			} {
+				table, _, _ := strings.Cut(change, " ")
+				key := map[string]string{"memberships": "organization_id || user_id"}[table]
+				_, err := conn.Exec(t.Context(), fmt.Sprintf(`UPDATE capydb_auth.%s WHERE (%s) < (SELECT max(%[2]s) FROM capydb_auth.%s)`, change, cmp.Or(key, "id"), table))
+				require.NoError(t, err)
+			}
+			loadUsers(t, conn, planUsers)
+		},
 	} {
 		t.Run(statistics, func(t *testing.T) {
 			t.Parallel()
@@ -262,7 +336,7 @@ func TestNoPlanReadsMoreThanWhatIsAskedFor(t *testing.T) {
 // withoutAutovacuum leaves the statistics to the test.
 func withoutAutovacuum(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
-	for _, table := range []string{"users", "organizations", "memberships", "invitations", "processed_events", "changes", "reconcile_findings"} {
+	for _, table := range []string{"users", "organizations", "memberships", "invitations", "sessions", "processed_events", "changes", "reconcile_findings"} {
 		_, err := conn.Exec(t.Context(), `ALTER TABLE capydb_auth.`+table+` SET (autovacuum_enabled = false)`)
 		require.NoError(t, err)
 	}

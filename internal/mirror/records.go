@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -117,43 +118,69 @@ type ListedRecord struct {
 	Name string
 }
 
-// selectRecords lists records in the order of their keys, by way of the index of what they are filtered by.
+// match is what records are filtered by: an expression of the row, and what it must be equal to.
+type match struct{ of, value, text string }
+
+// matches are those of a filter. The first that is given leads the index by which the records are found.
+func (f *RecordFilter) matches() []match {
+	all := []match{{"lower(r.email)", "lower(%s)", f.Email}, {"r.user_id", "%s", f.UserID}, {"r.organization_id", "%s", f.OrganizationID}}
+	return slices.DeleteFunc(all, func(m match) bool { return m.text == "" })
+}
+
+// selectRecords lists records in the order of their keys, from where the page before ended, by way of the index of what
+// they are filtered by.
+//
+// That leads the order, as it leads the columns of its index, and is asked for as a range. If it were compared with a
+// constant, the planner would know that it need not be sorted, and any index of the keys would do in its eyes: without
+// statistics it would walk over the whole table.
 func selectRecords(d record.Definition, f RecordFilter) (query string, args []any, err error) {
-	var conditions []string
-	add := func(condition string, values ...any) {
-		for _, value := range values {
-			args = append(args, value)
-			condition = strings.Replace(condition, "$?", fmt.Sprintf("$%d", len(args)), 1)
-		}
-		conditions = append(conditions, condition)
+	place := func(value any) string {
+		args = append(args, value)
+		return fmt.Sprintf("$%d", len(args))
 	}
 	id := "r.id"
 	if d.Type == record.Membership {
 		id = `capydb_auth.membership_id(r.organization_id, r.user_id)`
 	}
-	for column, value := range map[string]string{"organization_id": f.OrganizationID, "user_id": f.UserID} {
-		if value != "" {
-			add("r."+column+" = $?", value)
-		}
-	}
-	if f.Email != "" {
-		add("lower(r.email) = lower($?)", f.Email)
-	}
-	keys := "r." + strings.Join(d.Key, ", r.")
+	values := make(map[string]any, len(d.Key)) // where the page before ended
 	if f.After != "" {
 		key, ok := keyOf(d, f.After)
 		if !ok {
 			return "", nil, ErrNoRecord
 		}
-		add("("+keys+") > ("+strings.TrimSuffix(strings.Repeat("$?, ", len(key)), ", ")+")", key...)
+		for i, column := range d.Key {
+			values["r."+column] = key[i]
+		}
+	}
+	var order, conditions, after []string
+	matches := f.matches()
+	isWholeKey := len(d.Key) > 1 && len(matches) == len(d.Key) // one row
+	for i, m := range matches {
+		value := fmt.Sprintf(m.value, place(m.text))
+		if i > 0 || isWholeKey {
+			conditions = append(conditions, m.of+" = "+value)
+			continue
+		}
+		conditions = append(conditions, m.of+" >= "+value, m.of+" <= "+value)
+		order, after = append(order, m.of), append(after, value)
+	}
+	for _, column := range d.Key {
+		if column = "r." + column; !slices.Contains(order, column) {
+			order = append(order, column)
+			if f.After != "" {
+				after = append(after, place(values[column]))
+			}
+		}
+	}
+	if f.After != "" {
+		conditions = append(conditions, "("+strings.Join(order, ", ")+") > ("+strings.Join(after, ", ")+")")
 	}
 	where := ""
 	if len(conditions) > 0 {
 		where = " WHERE " + strings.Join(conditions, " AND ")
 	}
-	args = append(args, f.Limit)
 	query = "SELECT " + id + " AS id, '' AS name, to_jsonb(r) - 'raw' - " + ofVersions + " AS row FROM capydb_auth." + d.Table + " AS r" + where +
-		" ORDER BY " + keys + fmt.Sprintf(" LIMIT $%d", len(args))
+		" ORDER BY " + strings.Join(order, ", ") + " LIMIT " + place(f.Limit)
 	return query, args, nil
 }
 
@@ -164,8 +191,12 @@ func (m *Mirrors) Records(ctx context.Context, projectID uuid.UUID, f RecordFilt
 	if !known {
 		return nil, ErrNoRecord
 	}
-	query, args, err := selectRecords(d, f)
-	if err != nil {
+	var query string
+	var args []any
+	var err error
+	if f.Name != "" {
+		query, args = selectNamed(d, f)
+	} else if query, args, err = selectRecords(d, f); err != nil {
 		return nil, err
 	}
 	t, err := m.tenant(ctx, projectID)
@@ -175,12 +206,7 @@ func (m *Mirrors) Records(ctx context.Context, projectID uuid.UUID, f RecordFilt
 	if err := t.install(ctx); err != nil {
 		return nil, err
 	}
-	var found []ListedRecord
-	if f.Name == "" {
-		found, err = collect[ListedRecord](ctx, t.pool, query, append([]any{planned}, args...)...)
-	} else {
-		found, err = t.named(ctx, d, f)
-	}
+	found, err := inOrder[ListedRecord](ctx, t, query, args...)
 	if err != nil {
 		return nil, unread(fmt.Errorf("list the records of the mirror: %w", err))
 	}

@@ -92,7 +92,7 @@ COMMENT ON COLUMN capydb_auth.memberships.field_versions IS 'What last_event_fie
 COMMENT ON COLUMN capydb_auth.memberships.own_deleted_at IS 'When the membership itself was deleted: what deleted_at falls back to when its organization or user is restored.';
 
 -- The primary key finds the members of an organization, this one the organizations of a user.
-CREATE INDEX memberships_user_idx ON capydb_auth.memberships (user_id);
+CREATE INDEX memberships_user_idx ON capydb_auth.memberships (user_id, organization_id);
 
 CREATE TABLE capydb_auth.invitations (
     id                   text NOT NULL,
@@ -134,6 +134,6 @@ COMMENT ON COLUMN capydb_auth.invitations.last_event_sent_at IS 'When that event
 COMMENT ON COLUMN capydb_auth.invitations.last_event_fields IS 'The columns whose version is (last_event_processed, last_event_sent_at, last_event_id), as a sum; see users.last_event_fields.';
 COMMENT ON COLUMN capydb_auth.invitations.field_versions IS 'What last_event_fields cannot say; see invitation_sources and merge_record.';
 
-CREATE INDEX invitations_organization_idx ON capydb_auth.invitations (organization_id);
-
-CREATE INDEX invitations_email_idx ON capydb_auth.invitations (lower(email));
+-- With the id, a page of a list is read from the index alone, however many invitations there are.
+CREATE INDEX invitations_organization_idx ON capydb_auth.invitations (organization_id, id);
+CREATE INDEX invitations_email_idx ON capydb_auth.invitations (lower(email), id);

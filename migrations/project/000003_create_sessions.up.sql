@@ -39,4 +39,5 @@ COMMENT ON COLUMN capydb_auth.sessions.last_event_sent_at IS 'When that event wa
 COMMENT ON COLUMN capydb_auth.sessions.last_event_fields IS 'The columns whose version is (last_event_processed, last_event_sent_at, last_event_id), as a sum; see users.last_event_fields.';
 COMMENT ON COLUMN capydb_auth.sessions.field_versions IS 'What last_event_fields cannot say; see session_sources and merge_record.';
 
-CREATE INDEX sessions_user_idx ON capydb_auth.sessions (user_id);
+-- With the id, a page of a user's sessions is read from the index alone.
+CREATE INDEX sessions_user_idx ON capydb_auth.sessions (user_id, id);

@@ -4582,11 +4582,11 @@ ALTER TABLE ONLY capydb_auth.users
 
 CREATE INDEX changes_record_idx ON capydb_auth.changes USING btree (record_id, record_type, id);
 
-CREATE INDEX invitations_email_idx ON capydb_auth.invitations USING btree (lower(email));
+CREATE INDEX invitations_email_idx ON capydb_auth.invitations USING btree (lower(email), id);
 
-CREATE INDEX invitations_organization_idx ON capydb_auth.invitations USING btree (organization_id);
+CREATE INDEX invitations_organization_idx ON capydb_auth.invitations USING btree (organization_id, id);
 
-CREATE INDEX memberships_user_idx ON capydb_auth.memberships USING btree (user_id);
+CREATE INDEX memberships_user_idx ON capydb_auth.memberships USING btree (user_id, organization_id);
 
 CREATE INDEX organizations_name_idx ON capydb_auth.organizations USING btree (lower("left"(name, 64)) COLLATE "C", id) WHERE (name IS NOT NULL);
 
@@ -4596,9 +4596,9 @@ CREATE INDEX organizations_slug_idx ON capydb_auth.organizations USING btree (sl
 
 CREATE INDEX reconcile_findings_drift_idx ON capydb_auth.reconcile_findings USING btree (provider, record_type, record_id) WHERE (state <> 'none'::text);
 
-CREATE INDEX sessions_user_idx ON capydb_auth.sessions USING btree (user_id);
+CREATE INDEX sessions_user_idx ON capydb_auth.sessions USING btree (user_id, id);
 
-CREATE INDEX users_email_idx ON capydb_auth.users USING btree (lower(email));
+CREATE INDEX users_email_idx ON capydb_auth.users USING btree (lower(email), id);
 
 CREATE INDEX users_last_name_idx ON capydb_auth.users USING btree (lower("left"(last_name, 64)) COLLATE "C", id) WHERE ((first_name IS NOT NULL) AND (last_name IS NOT NULL));
 
