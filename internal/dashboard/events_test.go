@@ -64,3 +64,21 @@ func TestEventsAreFilteredAndPaged(t *testing.T) {
 		require.Contains(t, page.words, name)
 	}
 }
+
+// A page of what is pending may be empty and not the last one: it says so, and leads on.
+func TestAnEmptyPageOfPendingEventsLeadsOn(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.exec(t, `
+		WITH i AS (
+			INSERT INTO authsync.inbox (project_id, provider, received_at, headers, body)
+			SELECT $1, 'clerk', now(), '{}', 'x' FROM generate_series(1, 2500) RETURNING id, received_at
+		)
+		INSERT INTO authsync.event_outcomes (inbox_id, ordinal, received_at, project_id, outcome)
+		SELECT id, 0, received_at, $1, 'pending' FROM i`, s.shop.ID)
+	page := s.get(t, s.path("events")+"?outcome=pending&user_id=nobody", s.all)
+	require.Contains(t, page.words, "The next page looks further")
+	page = s.get(t, page.link(t, "next"), s.all)
+	require.Contains(t, page.words, "No event matches. Values of a backfill")
+	require.NotContains(t, page.text, `rel="next"`)
+}

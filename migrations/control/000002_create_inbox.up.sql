@@ -92,6 +92,14 @@ CREATE TABLE authsync.inbox_pending (
     bytes         bigint      NOT NULL,
     received_from timestamptz NOT NULL,
     received_to   timestamptz NOT NULL,
+    last_id       bigint      GENERATED ALWAYS AS (inbox_ids[cardinality(inbox_ids)]) STORED,
+    -- squawk-ignore prefer-bigint-over-smallint
+    spread        smallint    GENERATED ALWAYS AS (CASE
+        WHEN inbox_ids[cardinality(inbox_ids)] - inbox_ids[1] < 64 THEN 0
+        WHEN inbox_ids[cardinality(inbox_ids)] - inbox_ids[1] < 4096 THEN 1
+        WHEN inbox_ids[cardinality(inbox_ids)] - inbox_ids[1] < 262144 THEN 2
+        ELSE 3
+    END) STORED,
     CONSTRAINT inbox_pending_pkey PRIMARY KEY (project_id, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_threshold = -1);
 
@@ -101,6 +109,11 @@ COMMENT ON COLUMN authsync.inbox_pending.messages IS 'Number of messages.';
 COMMENT ON COLUMN authsync.inbox_pending.bytes IS 'Total size of their bodies.';
 COMMENT ON COLUMN authsync.inbox_pending.received_from IS 'When the first of them was received; with received_to it limits which partitions are read.';
 COMMENT ON COLUMN authsync.inbox_pending.received_to IS 'When the last of them was received.';
+COMMENT ON COLUMN authsync.inbox_pending.last_id IS 'The newest of the messages.';
+COMMENT ON COLUMN authsync.inbox_pending.spread IS 'How far the ids are apart: less than 64 (0), 4096 (1), 262144 (2), or more (3). Commits overlap, and a replay takes messages of any age; see pending_messages.';
+
+-- Finds the newest messages without those before them; see pending_messages. One more entry for a commit.
+CREATE INDEX inbox_pending_newest_idx ON authsync.inbox_pending (project_id, spread, last_id);
 
 -- Bounds what a project may store.
 CREATE TABLE authsync.inbox_usage (

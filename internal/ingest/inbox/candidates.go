@@ -28,18 +28,14 @@ func (s sequence) of(messages, events string) string {
 
 // from returns the source of the filtered events and the order in which it has them in that sequence: all events, read from
 // the ends of indexes, or the few that another table lists. Otherwise the whole inbox would be read to find out that nothing
-// is pending or failed.
+// failed. What is pending is listed elsewhere; see pendingPage.
 //
 // The order is in terms of the list, where there is one. In those of the events, the planner would sort all that it lists.
 func (f *Filter) from(w *where, s sequence) (source, order string) {
-	switch {
-	case f.Outcome == Pending:
-		return pendingEvents(w), newestFirst.of("c", "e")
-	case f.isListed():
+	if f.isListed() {
 		return listedEvents(f.Outcome, w, s)
-	default:
-		return allEvents, s.of("e", "e")
 	}
+	return allEvents, s.of("e", "e")
 }
 
 // isListed reports whether an index of the outcomes lists the events, in order. All of them begin with what is asked for, or
@@ -50,37 +46,6 @@ func (f *Filter) isListed() bool {
 	}
 	return f.EventID != "" || f.Type != "" || f.UserID != "" || f.RecordID != "" ||
 		slices.Contains([]string{Stale, Duplicate, Ignored, Failed}, f.Outcome)
-}
-
-// pendingEvents reads what is pending, all of which must be sorted, and then its newest messages.
-func pendingEvents(w *where) string {
-	var conditions []string // those on columns that both lists have
-	for _, condition := range w.outcomes {
-		if column := strings.TrimPrefix(condition, "o."); strings.HasPrefix(column, "project_id ") || strings.HasPrefix(column, "inbox_id ") {
-			conditions = append(conditions, "n."+column)
-		}
-	}
-	return `(
-		SELECT n.inbox_id, min(n.received_from) AS received_from, max(n.received_to) AS received_to
-		FROM (
-			SELECT p.project_id, m.inbox_id, p.received_from, p.received_to
-			FROM authsync.inbox_pending AS p
-			CROSS JOIN LATERAL unnest(p.inbox_ids) AS m (inbox_id)
-			UNION ALL
-			SELECT o.project_id, o.inbox_id, o.received_at, o.received_at
-			FROM authsync.event_outcomes AS o
-			WHERE o.outcome = 'pending'
-		) AS n
-		WHERE ` + allOf(conditions) + `
-		GROUP BY n.inbox_id
-		ORDER BY n.inbox_id DESC
-	) AS c
-	CROSS JOIN LATERAL (
-		SELECT v.*
-		FROM authsync.events AS v
-		WHERE v.inbox_id = c.inbox_id AND v.received_at BETWEEN c.received_from AND c.received_to
-		ORDER BY v.ordinal DESC
-	) AS e`
 }
 
 // listedEvents reads the events whose outcomes match. An outcome is a constant in the statement as well, so that the

@@ -52,7 +52,7 @@ type Filter struct {
 	UserID    string
 	// RecordType and RecordID select the events about one record of the project; they come together.
 	RecordType, RecordID string
-	Outcome              string    // one of the outcomes, or Pending
+	Outcome              string    // one of the outcomes, or Pending, which takes a project
 	From, To             time.Time // received at or after From and before To
 	InboxIDs             []int64
 }
@@ -145,7 +145,7 @@ FROM `
 
 // Events returns the newest limit events that the filter chooses, newest first.
 // next is the cursor of the following page, empty on the last one. An empty
-// cursor asks for the first page. Errors: fault.ErrBadCursor; else the database's.
+// cursor asks for the first page. A page of what is pending may be shorter than limit, even empty, and not the last one. Errors: fault.ErrBadCursor; else the database's.
 func (in *Inbox) Events(ctx context.Context, f Filter, cursor string, limit int) (page []Event, next string, err error) {
 	err = pgx.BeginTxFunc(ctx, in.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		page, next, err = eventsOf(ctx, tx, f, cursor, limit)
@@ -159,6 +159,9 @@ func eventsOf(ctx context.Context, tx pgx.Tx, f Filter, cursor string, limit int
 		return nil, "", fmt.Errorf("read events: %w", err)
 	}
 	limit = max(limit, 1)
+	if f.Outcome == Pending {
+		return pendingPage(ctx, tx, f, cursor, limit)
+	}
 	sql, args, err := f.page(cursor, limit)
 	if err != nil {
 		return nil, "", err
@@ -167,23 +170,37 @@ func eventsOf(ctx context.Context, tx pgx.Tx, f Filter, cursor string, limit int
 	if err != nil {
 		return nil, "", err
 	}
-	if len(page) > limit {
-		page = page[:limit]
-		last := page[limit-1]
-		next = fmt.Sprintf("%d-%d", last.InboxID, last.Ordinal)
-	}
+	page, next = cutPage(page, limit)
 	return page, next, nil
 }
 
-// page returns the statement for a page plus one event.
-func (f *Filter) page(cursor string, limit int) (sql string, args []any, err error) {
+// cutPage leaves a page of events that were read with one more, and its cursor if there are more.
+func cutPage(page []Event, limit int) (cut []Event, next string) {
+	if len(page) <= limit {
+		return page, ""
+	}
+	last := page[limit-1]
+	return page[:limit], fmt.Sprintf("%d-%d", last.InboxID, last.Ordinal)
+}
+
+// onPage returns the conditions of a page.
+func (f *Filter) onPage(cursor string) (*where, error) {
 	w := f.where()
 	if cursor != "" {
 		place, err := parseCursor(cursor)
 		if err != nil {
-			return "", nil, err
+			return nil, err
 		}
 		w.beyond(place, newestFirst)
+	}
+	return w, nil
+}
+
+// page returns the statement for a page plus one event.
+func (f *Filter) page(cursor string, limit int) (sql string, args []any, err error) {
+	w, err := f.onPage(cursor)
+	if err != nil {
+		return "", nil, err
 	}
 	from, order := f.from(w, newestFirst)
 	w.args = append(w.args, limit+1)

@@ -156,7 +156,7 @@ func TestFilterChoosesEvents(t *testing.T) {
 		"User":     {inbox.Filter{ProjectID: a.ProjectID, UserID: "auth0|1"}, []string{name(b), name(a)}},
 		"Failed":   {inbox.Filter{Outcome: inbox.Failed}, []string{name(b)}},
 		"Applied":  {inbox.Filter{Outcome: inbox.Applied}, []string{name(c), name(second), name(a)}},
-		"Pending":  {inbox.Filter{Outcome: inbox.Pending}, []string{name(pending)}},
+		"Pending":  {inbox.Filter{ProjectID: a.ProjectID, Outcome: inbox.Pending}, []string{name(pending)}},
 		"From":     {inbox.Filter{From: now().Add(time.Minute)}, []string{name(b)}},
 		"To":       {inbox.Filter{To: now().Add(time.Minute)}, []string{name(pending), name(c), name(second), name(a)}},
 		"IDs":      {inbox.Filter{InboxIDs: []int64{a.InboxID, c.InboxID}}, []string{name(c), name(second), name(a)}},

@@ -47,7 +47,6 @@ func TestALargeInboxIsNotReadToFindTheFew(t *testing.T) {
 			filter inbox.Filter
 			found  int
 		}{
-			"Pending":            {inbox.Filter{Outcome: inbox.Pending}, 4},
 			"PendingOfAProject":  {inbox.Filter{ProjectID: shop, Outcome: inbox.Pending}, 4},
 			"Failed":             {inbox.Filter{ProjectID: shop, Outcome: inbox.Failed}, 5},
 			"Stale":              {inbox.Filter{ProjectID: shop, Outcome: inbox.Stale}, 5},

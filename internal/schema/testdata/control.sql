@@ -635,6 +635,73 @@ $_$;
 
 COMMENT ON FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) IS 'Makes the inbox''s partitions of some days, and of all days that have rows in the default partition.';
 
+CREATE FUNCTION authsync.pending_messages(p_project_id uuid, p_until bigint, p_limit integer) RETURNS TABLE(inbox_id bigint, received_from timestamp with time zone, received_to timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET enable_incremental_sort TO 'off'
+    SET enable_hashagg TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_material TO 'off'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_until bigint := least(p_until, 9000000000000000000); -- leaves room for the longest spread
+BEGIN
+    RETURN QUERY
+    SELECT n.inbox_id, min(n.received_from), max(n.received_to)
+    FROM (
+        SELECT u.inbox_id, p.received_from, p.received_to
+        FROM unnest('{0,1,2,3}'::smallint[]) AS c (spread)
+        CROSS JOIN LATERAL (
+            SELECT min(l.last_id) AS last_id
+            FROM (
+                SELECT DISTINCT q.last_id
+                FROM authsync.inbox_pending AS q
+                WHERE q.project_id = p_project_id AND q.spread = c.spread AND q.last_id <= v_until
+                ORDER BY q.last_id DESC
+                LIMIT p_limit
+            ) AS l
+        ) AS f
+        CROSS JOIN LATERAL (
+            SELECT q.inbox_ids, q.received_from, q.received_to
+            FROM authsync.inbox_pending AS q
+            WHERE q.project_id = p_project_id AND q.spread = c.spread AND q.last_id BETWEEN f.last_id AND v_until
+            OFFSET 0 -- keeps the planner from reading all that end before p_until, and comparing then
+        ) AS p
+        CROSS JOIN LATERAL unnest(p.inbox_ids[greatest(cardinality(p.inbox_ids) - p_limit + 1, 1):]) AS u (inbox_id)
+        UNION ALL
+        SELECT u.inbox_id, p.received_from, p.received_to
+        FROM (VALUES (0::smallint, 63), (1::smallint, 4095), (2::smallint, 262143), (3::smallint, NULL)) AS c (spread, longest)
+        CROSS JOIN LATERAL (
+            SELECT q.inbox_ids, q.received_from, q.received_to
+            FROM authsync.inbox_pending AS q
+            WHERE q.project_id = p_project_id AND q.spread = c.spread
+              AND q.last_id > v_until AND q.last_id <= coalesce(v_until + c.longest, 9223372036854775807)
+              AND q.inbox_ids[1] <= v_until
+        ) AS p
+        CROSS JOIN LATERAL unnest(p.inbox_ids) AS u (inbox_id)
+        WHERE u.inbox_id <= v_until
+        UNION ALL
+        (SELECT o.inbox_id, min(o.received_at), max(o.received_at)
+        FROM authsync.event_outcomes AS o
+        WHERE o.project_id = p_project_id AND o.outcome = 'pending' AND o.inbox_id <= v_until
+        GROUP BY o.inbox_id
+        ORDER BY o.inbox_id DESC
+        LIMIT p_limit)
+    ) AS n
+    GROUP BY n.inbox_id
+    ORDER BY n.inbox_id DESC
+    LIMIT p_limit;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.pending_messages(p_project_id uuid, p_until bigint, p_limit integer) IS 'The newest messages of a project that wait to be applied, or have events that were deferred.';
+
 CREATE FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_order_keys text[]) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2585,7 +2652,15 @@ CREATE TABLE authsync.inbox_pending (
     messages integer GENERATED ALWAYS AS (cardinality(inbox_ids)) STORED NOT NULL,
     bytes bigint NOT NULL,
     received_from timestamp with time zone NOT NULL,
-    received_to timestamp with time zone NOT NULL
+    received_to timestamp with time zone NOT NULL,
+    last_id bigint GENERATED ALWAYS AS (inbox_ids[cardinality(inbox_ids)]) STORED,
+    spread smallint GENERATED ALWAYS AS (
+CASE
+    WHEN ((inbox_ids[cardinality(inbox_ids)] - inbox_ids[1]) < 64) THEN 0
+    WHEN ((inbox_ids[cardinality(inbox_ids)] - inbox_ids[1]) < 4096) THEN 1
+    WHEN ((inbox_ids[cardinality(inbox_ids)] - inbox_ids[1]) < 262144) THEN 2
+    ELSE 3
+END) STORED
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_insert_threshold='-1');
 
@@ -2600,6 +2675,10 @@ COMMENT ON COLUMN authsync.inbox_pending.bytes IS 'Total size of their bodies.';
 COMMENT ON COLUMN authsync.inbox_pending.received_from IS 'When the first of them was received; with received_to it limits which partitions are read.';
 
 COMMENT ON COLUMN authsync.inbox_pending.received_to IS 'When the last of them was received.';
+
+COMMENT ON COLUMN authsync.inbox_pending.last_id IS 'The newest of the messages.';
+
+COMMENT ON COLUMN authsync.inbox_pending.spread IS 'How far the ids are apart: less than 64 (0), 4096 (1), 262144 (2), or more (3). Commits overlap, and a replay takes messages of any age; see pending_messages.';
 
 ALTER TABLE authsync.inbox_pending ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME authsync.inbox_pending_id_seq
@@ -3444,6 +3523,8 @@ CREATE INDEX inbox_default_project_id_id_idx ON authsync.inbox_default USING btr
 CREATE INDEX inbox_provider_idx ON ONLY authsync.inbox USING btree (project_id, provider, id);
 
 CREATE INDEX inbox_default_project_id_provider_id_idx ON authsync.inbox_default USING btree (project_id, provider, id);
+
+CREATE INDEX inbox_pending_newest_idx ON authsync.inbox_pending USING btree (project_id, spread, last_id);
 
 CREATE INDEX refresh_requests_next_attempt_at_idx ON authsync.refresh_requests USING btree (project_id, provider, next_attempt_at) WHERE (abandoned_at IS NULL);
 
