@@ -46,7 +46,7 @@ func TestCallsReadOnlyWhatTheyAreAbout(t *testing.T) {
 			what: "take up again", before: deliverytest.RecordCall, args: []any{false, "failed", costFew},
 			call: `SELECT authsync.requeue_deliveries($1, ` + failed + `)`, about: costFew,
 		},
-		{what: "note that sending begins", call: `SELECT authsync.begin_deliveries($1, ` + ready + `)`, about: costFew},
+		{what: "note that sending begins", call: `SELECT authsync.begin_deliveries($1, ` + ready + `, '{}', now())`, about: costFew},
 		{what: "choose a probe", call: `SELECT authsync.choose_probe($1)`, about: 1},
 		{
 			what: "hand back", before: deliverytest.RecordCall, args: []any{false, "retry", 1},

@@ -105,6 +105,7 @@ CREATE TABLE authsync.deliveries (
     reason          text,
     coalesced_into  bigint,
     begun           boolean     NOT NULL DEFAULT false,
+    begun_at        timestamptz,
     -- squawk-ignore prefer-bigint-over-int
     attempts        integer     NOT NULL DEFAULT 0,
     next_attempt_at timestamptz,
@@ -144,6 +145,7 @@ COMMENT ON COLUMN authsync.deliveries.state IS 'blocked: an earlier delivery wit
 COMMENT ON COLUMN authsync.deliveries.reason IS 'Why it is in its state, where that adds to the state.';
 COMMENT ON COLUMN authsync.deliveries.coalesced_into IS 'The later delivery that carries its change.';
 COMMENT ON COLUMN authsync.deliveries.begun IS 'Sending a state with this change has begun at least once, so it may have arrived whatever else is recorded.';
+COMMENT ON COLUMN authsync.deliveries.begun_at IS 'When the attempt began whose outcome is not recorded: it is under way, or its process died. Destinations that take states only; see begin_deliveries.';
 COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
 COMMENT ON COLUMN authsync.deliveries.last_response IS 'The last response of the destination, at most 4 kB.';
 COMMENT ON COLUMN authsync.deliveries.attempt_log IS 'Its last attempts, oldest first, see authsync.add_attempt; NULL: none, or one that succeeded, which the other columns describe.';

@@ -135,7 +135,7 @@ type DeliveryDetail struct {
 // DeliveryAttempt is an attempt to send a delivery.
 type DeliveryAttempt struct {
 	Number      int64      `json:"number"`       // 1 is the first
-	AttemptedAt *time.Time `json:"attempted_at"` // when its outcome was recorded; nil: it was not
+	AttemptedAt *time.Time `json:"attempted_at"` // when its outcome was recorded; of an unknown one when it began
 	Outcome     string     `json:"outcome"`
 	Status      *int       `json:"status"`
 	DurationMS  *int64     `json:"duration_ms"`

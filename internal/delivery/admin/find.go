@@ -23,7 +23,7 @@ type DeliveryDetail struct {
 // Attempt is an attempt to send a delivery, as authsync.add_attempt stores it. Fields that are not known are nil.
 type Attempt struct {
 	Number      int64      `json:"number"`       // 1 is the first; deferrals count, too
-	AttemptedAt *time.Time `json:"attempted_at"` // when its outcome was recorded
+	AttemptedAt *time.Time `json:"attempted_at"` // when its outcome was recorded; of an unknown one when it began
 	Outcome     string     `json:"outcome"`      // delivered, retried, deferred, failed, cancelled or unknown
 	Status      *int       `json:"status"`
 	DurationMS  *int64     `json:"duration_ms"`
@@ -31,15 +31,15 @@ type Attempt struct {
 	Response    *string    `json:"response"`
 }
 
-// The log does not have the only attempt of a delivery if that succeeded, nor a first one that has begun and of which
-// nothing is recorded: it is under way, or its process died. Only destinations that take states note that it begins.
+// The log does not have the only attempt of a delivery if that succeeded, nor one that has begun and of which nothing is
+// recorded: it is under way, or its process died. Only destinations that take states note that it begins.
 const findDelivery = `
 	SELECT` + deliveryColumns + `, to_jsonb(CASE
+		       WHEN o.begun_at IS NOT NULL
+		           THEN authsync.add_attempt(o.attempt_log, o.begun_at, NULL, 'unknown', NULL, NULL, NULL)
 		       WHEN o.attempt_log IS NOT NULL THEN o.attempt_log
 		       WHEN o.state = 'delivered'
 		           THEN authsync.add_attempt(NULL, o.last_attempt_at, NULL, o.state, o.last_status, o.reason, o.last_response)
-		       WHEN o.begun AND o.state IN ('ready', 'retrying') AND o.last_attempt_at IS NULL AND o.reason IS NULL
-		           THEN authsync.add_attempt(NULL, NULL, NULL, 'unknown', NULL, NULL, NULL)
 		       END) AS attempt_log` + ofProject + ` AND o.id = $2`
 
 // FindDelivery returns one delivery, or ErrNoDelivery.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -64,6 +65,41 @@ func TestStateThatMayHaveArrivedIsNoFirstAttempt(t *testing.T) {
 			require.Equal(t, "1", b.One(t, `SELECT attempts::text FROM authsync.deliveries WHERE state = 'delivered'`))
 		})
 	}
+}
+
+// Each attempt whose process dies is shown, also one that is not the first: what began without an end is unknown.
+func TestAnAttemptWithoutAnEndIsInTheLog(t *testing.T) {
+	t.Parallel()
+	b := deliverytest.New(t)
+	b.Pause = 0
+	refused := deliverytest.Always(destination.Result{Outcome: destination.Retry, Status: 500})
+	s := &deliverytest.Sink{Capabilities: destination.Capabilities{States: true}, Answer: refused}
+	id := b.Add(t, "sink", s)
+	b.SetPause(time.Hour)
+	kill := b.Work(t)
+	b.Change(t, "u1")
+	b.Eventually(t, id, "retrying 1")
+	kill()
+
+	taken := make(chan destination.Message, 1)
+	for range 2 { // it dies in the middle of the second attempt, and of the third
+		s.Set(takenAndSilent(taken))
+		_, err := b.Control.Exec(t.Context(), `UPDATE authsync.deliveries SET state = 'ready', job_id = NULL, next_attempt_at = NULL`)
+		require.NoError(t, err)
+		require.NoError(t, b.Admin.Resume(t.Context(), id))
+		kill = b.Work(t)
+		<-taken
+		kill()
+	}
+	log, all := attemptsOf(t, b, 1)
+	require.Equal(t, []string{"3 unknown", "2 unknown", "1 retried 500"}, log)
+	require.NotNil(t, all[0].AttemptedAt)
+
+	s.Set(nil)
+	b.Work(t)
+	b.Eventually(t, id, "delivered 1")
+	log, _ = attemptsOf(t, b, 1)
+	require.Equal(t, []string{"4 delivered", "3 unknown", "2 unknown", "1 retried 500"}, log)
 }
 
 // What was sent stays sent: whoever is asked to come later, cancelled on the way, or

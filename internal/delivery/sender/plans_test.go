@@ -25,7 +25,7 @@ func TestNoPlanReadsMoreThanWhatIsAskedFor(t *testing.T) {
 			"TakeEvents":   deliverytest.Run(`SELECT * FROM authsync.take_deliveries($1, false, 20, '{}', NULL, NULL)`, d),
 			"TakeStates":   deliverytest.Run(`SELECT * FROM authsync.take_deliveries($1, true, 20, '{}', NULL, NULL)`, d),
 			"TakeOne":      deliverytest.Run(`SELECT * FROM authsync.take_deliveries($1, true, 1, '{}', $2, 'ready')`, d, one),
-			"Begin":        deliverytest.Run(`SELECT authsync.begin_deliveries($1, $2)`, d, p.Ready),
+			"Begin":        deliverytest.Run(`SELECT authsync.begin_deliveries($1, $2, $2, now())`, d, p.Ready),
 			"Record":       deliverytest.Run(record, d, false, "delivered"),
 			"RecordStates": deliverytest.Run(record, d, true, "delivered"),
 			"RecordFailed": deliverytest.Run(record, d, false, "failed"),

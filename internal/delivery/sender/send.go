@@ -18,18 +18,18 @@ func unsent(chunk []outgoing) []sent {
 	return kept
 }
 
-const beginDeliveries = `SELECT authsync.begin_deliveries($1, $2)`
+const beginDeliveries = `SELECT authsync.begin_deliveries($1, $2, $3, $4)`
 
-// begin records that states may arrive from now on, even if the process dies.
+// begin records that states may arrive from now on, even if the process dies: the attempt is shown then, too.
 func (s *Sender) begin(ctx context.Context, to *destcache.Destination, chunk []outgoing) error {
 	if !to.Capabilities.States {
 		return nil
 	}
-	var ids []int64
+	ids, coalesced := make([]int64, len(chunk)), []int64{}
 	for i := range chunk {
-		ids = append(append(ids, chunk[i].ID), chunk[i].Coalesced...)
+		ids[i], coalesced = chunk[i].ID, append(coalesced, chunk[i].Coalesced...)
 	}
-	if _, err := s.config.Pool.Exec(ctx, beginDeliveries, to.ID, ids); err != nil {
+	if _, err := s.config.Pool.Exec(ctx, beginDeliveries, to.ID, ids, coalesced, s.config.Now()); err != nil {
 		return fmt.Errorf("begin deliveries: %w", err)
 	}
 	return nil

@@ -76,7 +76,7 @@ $$;
 
 COMMENT ON FUNCTION authsync.add_past_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) IS 'Makes deliveries of changes that a destination has passed already.';
 
-CREATE FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[]) RETURNS void
+CREATE FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[], p_coalesced bigint[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -85,13 +85,21 @@ BEGIN
     -- Like all writers of several deliveries, to avoid deadlocks.
     PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
     UPDATE authsync.deliveries AS d
-    SET begun = true
+    SET begun       = true,
+        begun_at    = p_now,
+        attempt_log = CASE
+            WHEN d.begun_at IS NULL THEN d.attempt_log
+            ELSE authsync.add_attempt(d.attempt_log, d.begun_at, NULL, 'unknown', NULL, NULL, NULL)
+        END
     -- Written so that only the index on id can be used.
-    WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id AND NOT d.begun;
+    WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id;
+    UPDATE authsync.deliveries AS d
+    SET begun = true
+    WHERE d.id = ANY (p_coalesced) AND d.destination_id IS NOT DISTINCT FROM p_destination_id AND NOT d.begun;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Records, before they are sent, that deliveries may have arrived.';
+COMMENT ON FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[], p_coalesced bigint[], p_now timestamp with time zone) IS 'Records, before they are sent, that deliveries may have arrived.';
 
 CREATE FUNCTION authsync.block_limit(p_scope text, p_bucket text, p_until timestamp with time zone, p_reason text) RETURNS void
     LANGUAGE sql
@@ -915,6 +923,7 @@ BEGIN
                     THEN authsync.add_attempt(m.attempt_log, p_now, m.duration_ms, m.outcome, m.status, m.reason, m.response)
                 ELSE d.attempt_log
             END,
+            begun_at        = NULL,
             finished_at     = p_now
         FROM member AS m
         WHERE d.id = m.id
@@ -936,7 +945,8 @@ BEGIN
                     d.attempt_log, p_now, r.duration_ms, CASE WHEN r.outcome = 'later' THEN 'deferred' ELSE 'retried' END,
                     r.status, r.reason, r.response)
                 ELSE d.attempt_log
-            END
+            END,
+            begun_at        = NULL
         FROM result AS r
         WHERE d.id = r.id AND r.outcome IN ('retry', 'probe', 'later')
     ),
@@ -2027,6 +2037,7 @@ CREATE TABLE authsync.deliveries (
     reason text,
     coalesced_into bigint,
     begun boolean DEFAULT false NOT NULL,
+    begun_at timestamp with time zone,
     attempts integer DEFAULT 0 NOT NULL,
     next_attempt_at timestamp with time zone,
     last_attempt_at timestamp with time zone,
@@ -2067,6 +2078,8 @@ COMMENT ON COLUMN authsync.deliveries.reason IS 'Why it is in its state, where t
 COMMENT ON COLUMN authsync.deliveries.coalesced_into IS 'The later delivery that carries its change.';
 
 COMMENT ON COLUMN authsync.deliveries.begun IS 'Sending a state with this change has begun at least once, so it may have arrived whatever else is recorded.';
+
+COMMENT ON COLUMN authsync.deliveries.begun_at IS 'When the attempt began whose outcome is not recorded: it is under way, or its process died. Destinations that take states only; see begin_deliveries.';
 
 COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
 

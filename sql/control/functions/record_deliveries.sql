@@ -100,6 +100,7 @@ BEGIN
                     THEN authsync.add_attempt(m.attempt_log, p_now, m.duration_ms, m.outcome, m.status, m.reason, m.response)
                 ELSE d.attempt_log
             END,
+            begun_at        = NULL,
             finished_at     = p_now
         FROM member AS m
         WHERE d.id = m.id
@@ -121,7 +122,8 @@ BEGIN
                     d.attempt_log, p_now, r.duration_ms, CASE WHEN r.outcome = 'later' THEN 'deferred' ELSE 'retried' END,
                     r.status, r.reason, r.response)
                 ELSE d.attempt_log
-            END
+            END,
+            begun_at        = NULL
         FROM result AS r
         WHERE d.id = r.id AND r.outcome IN ('retry', 'probe', 'later')
     ),
