@@ -101,6 +101,33 @@ func TestBackfillStartsWhenOrganizationsAreTurnedOn(t *testing.T) {
 	}
 }
 
+// What is stored already of a field stays until something removes it: whoever excludes it is told.
+func TestExcludingAFieldSaysWhatStays(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	put := func(body string) object {
+		answer := b.call(t, "PUT", clerkPath, body)
+		require.Equal(t, 200, answer.status, answer.text)
+		config, ok := answer.body["config"].(object)
+		require.True(t, ok)
+		return config
+	}
+	require.NotContains(t, put(`{"options": {"exclude": ["last_ip"]}}`), "notes", "nothing is stored yet")
+	require.Equal(t, []any{
+		"ssn: no longer stored. What is stored already stays: in messages and in the change feed until their retention ends, in the mirror until " +
+			"the next event of the record replaces it",
+	}, put(`{"options": {"exclude": ["last_ip", "ssn"]}}`)["notes"])
+	require.NotContains(t, put(`{"options": {"exclude": ["last_ip", "ssn"]}}`), "notes")
+	notes, ok := put(`{"credentials": {"secret_key": "sk_test_one"}, "options": {"exclude": ["ssn", "private_metadata"]}}`)["notes"].([]any)
+	require.True(t, ok)
+	require.Contains(t, notes[0], "in the mirror until a reconcile (authsync reconcile)")
+
+	refused := b.call(t, "PUT", clerkPath, `{"options": {"exclude": ["id"]}}`)
+	require.Equal(t, 422, refused.status, refused.text)
+	require.Contains(t, refused.text, "would remove data.id")
+}
+
 // Half of its list would be another account's, and whom that one does not have
 // would be deleted.
 func TestReconcileEndsWhenOtherCredentialsAreStored(t *testing.T) {

@@ -191,7 +191,10 @@ func (a *API) getEvent(r *http.Request) (answer, error) {
 	a.config.Log.LogAttrs(r.Context(), slog.LevelInfo, "message_body_shown",
 		slog.String("project_id", e.ProjectID.String()), slog.Int64("inbox_id", e.InboxID),
 		slog.String("key_id", caller(r).ID.String()), slog.String("request_id", problem.RequestID(r.Context())))
-	body := wire.Message{EventDetail: detail, Headers: d.Headers}
+	body := wire.Message{EventDetail: detail, Headers: d.Headers, Excluded: d.Excluded}
+	if body.Excluded == nil {
+		body.Excluded = []string{}
+	}
 	if d.VerifiedBy != "" {
 		body.VerifiedBy = &d.VerifiedBy
 	}

@@ -97,6 +97,15 @@ func (a *API) putIntegration(r *http.Request) (answer, error) {
 	for _, group := range i.Stopped {
 		body.Config.Notes = append(body.Config.Notes, group+" are no longer mirrored: what the mirror has of them stays, and is not updated")
 	}
+	if len(i.Excluded) > 0 {
+		note := strings.Join(i.Excluded, ", ") + ": no longer stored. What is stored already stays: in messages and in the change feed until their retention ends"
+		if i.ReconcileDefault != nil {
+			note += ", in the mirror until a reconcile (authsync reconcile) or the next event of the record replaces it"
+		} else {
+			note += ", in the mirror until the next event of the record replaces it"
+		}
+		body.Config.Notes = append(body.Config.Notes, note)
+	}
 	return answer{status: http.StatusOK, body: body}, nil
 }
 

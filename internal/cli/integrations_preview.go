@@ -215,6 +215,11 @@ func (s *session) printMapped(r preview.Result) error {
 			return err
 		}
 	}
+	if len(r.Excluded) > 0 {
+		if err := s.printf("Not stored, by option exclude: %s.\n\n", printable(strings.Join(r.Excluded, ", "))); err != nil {
+			return err
+		}
+	}
 	if r.BodyProblem != "" {
 		if err := s.printf("The sender would be answered 400: %s.\n\n", printable(r.BodyProblem)); err != nil {
 			return err

@@ -26,6 +26,8 @@ type putChanges struct {
 	// Stopped are the groups of record types that it turned off, as in option record_types. What the
 	// mirror has of them stays.
 	Stopped []string
+	// Excluded are the entries of option exclude that it added. What is stored already of these fields stays.
+	Excluded []string
 }
 
 // PutIntegration configures a provider for a project. Credentials are merged with the stored ones:
@@ -173,6 +175,9 @@ func (s *Store) merge(
 	}
 	if len(stored) > 0 {
 		changes = groupChanges(oldOptions, parsed)
+		if was, err := storedOptions(oldOptions); err == nil { // an unreadable value is replaced
+			changes.Excluded = parsed.NewlyExcluded(was)
+		}
 	}
 	changes.FetchChanged = changes.FetchChanged || before != after
 	return row, changes, err

@@ -120,6 +120,9 @@ type Options struct {
 	Source *UserTables `json:"source,omitempty"`
 	// Definition is that of a provider of the customer's own, as JSON; see package custom.
 	Definition json.RawMessage `json:"definition,omitempty"`
+	// Exclude are the fields that are never stored, by key ("last_ip", wherever it is) or by path ("user_metadata.ssn");
+	// see ParseExcluded.
+	Exclude []string `json:"exclude,omitempty"`
 	// Reconcile schedules and limits the automatic comparison of the mirror with the provider.
 	Reconcile *ReconcileOptions `json:"reconcile,omitempty"`
 }
@@ -237,6 +240,9 @@ func IsSystemSchema(name string) bool {
 // Validate checks the options that all providers share.
 func (o Options) Validate() error {
 	if err := o.validateRecordTypes(); err != nil {
+		return err
+	}
+	if err := o.validateExclude(); err != nil {
 		return err
 	}
 	switch o.AbsentFields {

@@ -101,8 +101,9 @@ type Verifier interface {
 	// too many events.
 	ValidBody(body []byte) error
 	// Redact returns a verified body as it may be stored: with secrets of end users and live tokens
-	// replaced, and the rest byte by byte unchanged.
-	Redact(body []byte) []byte
+	// replaced, without the fields of option exclude, and the rest byte by byte unchanged. excluded
+	// are the entries of that option that matched.
+	Redact(body []byte) (stored []byte, excluded []string)
 }
 
 // Proof is how a request was proven genuine.

@@ -14,6 +14,7 @@ CREATE TABLE authsync.inbox (
     received_at timestamptz NOT NULL,
     headers     jsonb       NOT NULL,
     body        bytea       NOT NULL,
+    excluded    jsonb,
     CONSTRAINT inbox_pkey PRIMARY KEY (id, received_at)
 ) PARTITION BY RANGE (received_at);
 
@@ -22,6 +23,7 @@ COMMENT ON COLUMN authsync.inbox.message_id IS 'The sender''s id of the message,
 COMMENT ON COLUMN authsync.inbox.verified_by IS 'How the message was proven genuine: the method, a space, and the name of the secret (its beginning in SHA-256).';
 COMMENT ON COLUMN authsync.inbox.received_at IS 'When the request had been read in full.';
 COMMENT ON COLUMN authsync.inbox.headers IS 'The request headers worth keeping; never a credential.';
+COMMENT ON COLUMN authsync.inbox.excluded IS 'The entries of option exclude whose fields were removed from the body before it was stored; NULL: none.';
 COMMENT ON COLUMN authsync.inbox.body IS 'The raw bytes of the request body. To read it: convert_from(body, ''UTF8'').';
 
 CREATE INDEX inbox_project_idx ON authsync.inbox (project_id, id);

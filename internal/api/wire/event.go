@@ -59,6 +59,8 @@ type Message struct {
 	// Body is what the provider sent, as text; in base64 if it is not UTF-8.
 	Body       *string `json:"body"`
 	BodyBase64 *string `json:"body_base64"`
+	// Excluded are the entries of option exclude whose fields were removed before the body was stored.
+	Excluded []string `json:"excluded"`
 }
 
 // Replay tells how many jobs take up what was asked for.

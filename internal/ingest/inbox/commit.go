@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -116,10 +117,11 @@ func refused(err error) bool {
 // ids increase in the order of the arrays, because defaults are evaluated after the sort.
 const storeMessages = `
 WITH stored AS (
-    INSERT INTO authsync.inbox AS i (project_id, provider, message_id, verified_by, received_at, headers, body)
-    SELECT d.project_id, d.provider, nullif(d.message_id, ''), nullif(d.verified_by, ''), d.received_at, d.headers::jsonb, d.body
-    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::bytea[])
-        WITH ORDINALITY AS d (project_id, provider, message_id, verified_by, received_at, headers, body, place)
+    INSERT INTO authsync.inbox AS i (project_id, provider, message_id, verified_by, received_at, headers, body, excluded)
+    SELECT d.project_id, d.provider, nullif(d.message_id, ''), nullif(d.verified_by, ''), d.received_at, d.headers::jsonb, d.body,
+        nullif(d.excluded, '')::jsonb
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::bytea[], $8::text[])
+        WITH ORDINALITY AS d (project_id, provider, message_id, verified_by, received_at, headers, body, excluded, place)
     ORDER BY d.place
     RETURNING i.id, i.project_id, i.received_at, octet_length(i.body) AS bytes
 ), pending AS (
@@ -141,15 +143,22 @@ func (in *Inbox) store(ctx context.Context, deliveries []Message) ([]int64, erro
 	defer cancel()
 	n := len(deliveries)
 	projects, providers, names, proofs := make([][16]byte, n), make([]string, n), make([]string, n), make([]string, n)
-	times, headers, bodies := make([]time.Time, n), make([]string, n), make([][]byte, n)
+	times, headers, bodies, excluded := make([]time.Time, n), make([]string, n), make([][]byte, n), make([]string, n)
 	for i, d := range deliveries {
 		projects[i], providers[i], names[i], proofs[i] = d.ProjectID, d.Provider, d.MessageID, d.VerifiedBy
 		times[i], headers[i], bodies[i] = d.ReceivedAt, headersJSON(d.Headers), d.Body
 		if d.Body == nil {
 			bodies[i] = []byte{} // an empty body is not NULL
 		}
+		if len(d.Excluded) > 0 {
+			names, err := json.Marshal(d.Excluded)
+			if err != nil {
+				return nil, fmt.Errorf("write the excluded fields: %w", err)
+			}
+			excluded[i] = string(names)
+		}
 	}
-	rows, err := in.pool.Query(ctx, storeMessages, projects, providers, names, proofs, times, headers, bodies)
+	rows, err := in.pool.Query(ctx, storeMessages, projects, providers, names, proofs, times, headers, bodies, excluded)
 	if err != nil {
 		return nil, fmt.Errorf("insert deliveries: %w", err)
 	}

@@ -91,6 +91,8 @@ type Message struct {
 	ReceivedAt time.Time
 	Headers    map[string]string // the headers worth keeping, by canonical name; never a credential
 	Body       []byte            // must not change until Append returns
+	// Excluded are the entries of option exclude whose fields were removed from the body.
+	Excluded []string
 }
 
 // New creates an Inbox on the control database. jobs only inserts; see NewJobs. Append, Load and

@@ -15,18 +15,20 @@ import (
 type StoredMessage struct {
 	Provider   string // as in the database
 	VerifiedBy string // see Message; empty: not known
+	// Excluded are the entries of option exclude whose fields were removed before it was stored.
+	Excluded []string
 	provider.Message
 }
 
 const selectMessage = `
-SELECT i.provider, i.id, coalesce(i.message_id, ''), coalesce(i.verified_by, ''), i.received_at, i.headers, i.body
+SELECT i.provider, i.id, coalesce(i.message_id, ''), coalesce(i.verified_by, ''), i.received_at, i.headers, i.body, i.excluded
 FROM authsync.inbox AS i
 `
 
 // selectMessages finds each message by its partition's key. By default the planner would read all
 // messages of the project, because the statistics of today's partition are those of an empty one.
 const selectMessages = `
-SELECT i.provider, i.id, coalesce(i.message_id, ''), coalesce(i.verified_by, ''), i.received_at, i.headers, i.body
+SELECT i.provider, i.id, coalesce(i.message_id, ''), coalesce(i.verified_by, ''), i.received_at, i.headers, i.body, i.excluded
 FROM unnest($2::bigint[]) AS wanted (id)
 CROSS JOIN LATERAL (
     SELECT * FROM authsync.inbox AS d
@@ -55,7 +57,7 @@ func (in *Inbox) Load(ctx context.Context, projectID uuid.UUID, ids []int64, fro
 }
 
 func scanMessage(row pgx.CollectableRow) (d StoredMessage, err error) {
-	err = row.Scan(&d.Provider, &d.InboxID, &d.MessageID, &d.VerifiedBy, &d.ReceivedAt, &d.Headers, &d.Body)
+	err = row.Scan(&d.Provider, &d.InboxID, &d.MessageID, &d.VerifiedBy, &d.ReceivedAt, &d.Headers, &d.Body, &d.Excluded)
 	d.ReceivedAt = d.ReceivedAt.UTC()
 	return d, err
 }

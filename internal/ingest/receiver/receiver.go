@@ -1,6 +1,6 @@
 // Package receiver accepts the webhooks of identity providers. It verifies that a request is
 // genuine, appends it to the inbox, and answers once it is durable. It does not interpret payloads,
-// except to remove the live tokens and secrets that a provider is known to send.
+// except to remove the live tokens and secrets that a provider is known to send, and the fields of option exclude.
 //
 //	route ─▶ directory ─▶ read ─▶ verify ─▶ redact ─▶ append ─▶ JSON? ─▶ 204
 //	 405       404         413      401                503        400
@@ -232,8 +232,9 @@ func (d *request) receive(ctx context.Context) answer {
 			detail: capital(invalid.Error()) + ". None was taken: send fewer in a request.",
 		}
 	}
-	// JSON or not: genuine messages are stored whatever they contain, except end users' secrets.
-	if a := d.store(ctx, verifier.Redact(d.body)); a.status != 0 {
+	// JSON or not: genuine messages are stored whatever they contain, except end users' secrets and excluded fields.
+	stored, excluded := verifier.Redact(d.body)
+	if a := d.store(ctx, stored, excluded); a.status != 0 {
 		return a
 	}
 	if err := invalid; err != nil {
@@ -310,7 +311,7 @@ func (d *request) verify(ctx context.Context, verifier provider.Verifier) (provi
 	}
 }
 
-func (d *request) store(ctx context.Context, body []byte) answer {
+func (d *request) store(ctx context.Context, body []byte, excluded []string) answer {
 	ctx, span := d.config.Tracer.Start(ctx, "append to inbox")
 	limited, cancel := context.WithTimeout(ctx, d.config.AppendTimeout)
 	defer cancel()
@@ -322,7 +323,7 @@ func (d *request) store(ctx context.Context, body []byte) answer {
 	var err error
 	d.inboxID, err = d.config.Inbox.Append(limited, inbox.Message{
 		ProjectID: d.projectID, Provider: d.provider, MessageID: d.proof.MessageID, VerifiedBy: d.proof.String(),
-		ReceivedAt: d.received, Headers: headers, Body: body,
+		ReceivedAt: d.received, Headers: headers, Body: body, Excluded: excluded,
 	})
 	span.End(err != nil, tracing.Int("authsync.inbox_id", d.inboxID))
 	switch {

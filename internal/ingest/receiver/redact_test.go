@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
@@ -97,6 +98,49 @@ func TestLiveTokensAreNotStored(t *testing.T) {
 			require.NotEqual(t, http.StatusUnauthorized, got.status, got.detail)
 			require.Equal(t, []string{tc.stored}, b.bodies(t))
 			require.NotContains(t, b.log.String(), "LIVE")
+		})
+	}
+}
+
+// The signature is that of the body as it came. An excluded field is not in the stored body, whatever form it comes in, and the
+// row says which were left out.
+func TestExcludedFieldsAreNotStored(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ body, stored, excluded string }{
+		"Event": {
+			`{ "type":"user.updated","data":{"object":{"user_id":"g|1","last_ip":"HIDDEN", "user_metadata":{"ssn":"HIDDEN","plan":1.50}},"previous_object":{"last_ip":"HIDDEN"}}}`,
+			`{ "type":"user.updated","data":{"object":{"user_id":"g|1", "user_metadata":{"plan":1.50}},"previous_object":{}}}`,
+			`["last_ip", "user_metadata.ssn"]`,
+		},
+		"Batch": {
+			`[{"type":"user.created","user":{"user_id":"g|1","last_ip":"HIDDEN"}},{"type":"user.created","user":{"user_id":"g|2","ssn":"kept"}}]`,
+			`[{"type":"user.created","user":{"user_id":"g|1"}},{"type":"user.created","user":{"user_id":"g|2","ssn":"kept"}}]`,
+			`["last_ip"]`,
+		},
+		"LogLines": {
+			`{"log_id":"1","data":{"type":"sapi","details":{"response":{"body":{"last_ip":"HIDDEN"}}}}}` + "\n" + `{"log_id":"2","data":{"type":"f"}}`,
+			`{"log_id":"1","data":{"type":"sapi","details":{"response":{"body":{}}}}}` + "\n" + `{"log_id":"2","data":{"type":"f"}}`,
+			`["last_ip"]`,
+		},
+		"GenuineButCutOff": {`{"type":"user.created","user":{"last_ip":"HIDDEN`, `{"type":"user.created","user":{"last_ip":null`, `["last_ip"]`},
+		"Nothing":          {`{"type":"user.created","user":{"user_id":"g|1"}}`, `{"type":"user.created","user":{"user_id":"g|1"}}`, ``},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, pgtest.Control(t))
+			e := endpoint(t, b.project, "auth0", provider.Credentials{WebhookSigningSecret: provider.Secrets{token}})
+			e.Options.Exclude = []string{"last_ip", "user_metadata.ssn"}
+			var err error
+			e.Verifier, err = e.Provider.NewVerifier(provider.Credentials{WebhookSigningSecret: provider.Secrets{token}}, e.Options)
+			require.NoError(t, err)
+			b.add(e)
+			got := send(t, b.auth0(t, strings.NewReader(tc.body)))
+			require.NotEqual(t, http.StatusUnauthorized, got.status, got.detail)
+			require.Equal(t, []string{tc.stored}, b.bodies(t))
+			var excluded string
+			require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT coalesce(excluded::text, '') FROM authsync.inbox`).Scan(&excluded))
+			require.Equal(t, tc.excluded, excluded)
+			require.NotContains(t, b.log.String(), "HIDDEN")
 		})
 	}
 }

@@ -25,6 +25,7 @@ type envelope struct {
 // Decode translates one event of any form, or several: an array, an object with a log stream's
 // batch, or one object per line.
 func (Provider) Decode(d provider.Message, o provider.Options) []provider.Event {
+	d = payload.Without(d, o)
 	b := batch{d: d, o: o}
 	doc, err := payload.Parse(d.Body)
 	switch {

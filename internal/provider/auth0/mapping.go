@@ -141,3 +141,16 @@ func unmirrored(e provider.Event) provider.Event {
 		return payload.Unmirrored(e)
 	}
 }
+
+// needed are the paths that option exclude cannot have: those of an event, and of an entry of a log stream.
+func needed() []string {
+	paths := []string{
+		"type", "event", "id", "time", "timestamp", "a0purpose", "log_id", "logs", "data._id", "data.log_id", "data.date", "data.type",
+		"data.user_id", "data.details.request.method", "data.details.request.path", "data.details.response.statusCode",
+		"data.details.response.body.user_id", "data.details.body.user_id", "data.details.query.user_id", "data.object.role.id",
+	}
+	for _, m := range []payload.Mapping{users(), organizations(), memberships(), invitations()} {
+		paths = append(paths, m.Needed("data.object", "data.previous_object")...)
+	}
+	return append(paths, users().Needed("user")...)
+}

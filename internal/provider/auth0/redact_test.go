@@ -19,5 +19,11 @@ func TestRedactRemovesTheLinksOfInvitations(t *testing.T) {
 	const entry = `{"log_id":"90020260504","data":{"type":"sapi","details":{"request":{"method":"post","path":"/api/v2/organizations/org_1/invitations"},` +
 		`"response":{"statusCode":200,"body":{"id":"uinv_1","invitation_url":"LINK","ticket_id":"LINK"}}}}}`
 	body := func(value string) string { return strings.ReplaceAll(entry, "LINK", value) }
-	require.Equal(t, body("[removed by authsync]"), string(v.Redact([]byte(body("https://shop.example.com/login?invitation=l1ve")))))
+	require.Equal(t, body("[removed by authsync]"), string(stored(v, []byte(body("https://shop.example.com/login?invitation=l1ve")))))
+}
+
+// stored is a body as it is stored.
+func stored(v provider.Verifier, body []byte) []byte {
+	body, _ = v.Redact(body)
+	return body
 }

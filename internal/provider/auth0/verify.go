@@ -38,7 +38,10 @@ type accepted struct {
 	secret string // its position, see provider.Proof
 }
 
-type verifier struct{ accepted []accepted }
+type verifier struct {
+	accepted []accepted
+	exclude  payload.Exclusion
+}
 
 // NewVerifier accepts each webhook_signing_secret as the whole value of Authorization and as a
 // bearer token, and webhook_authorization as Auth0 sends it. The schemes Bearer and Basic are
@@ -57,7 +60,10 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 	if err := c.WebhookSigningSecret.Check("credentials.webhook_signing_secret"); err != nil {
 		return nil, err
 	}
-	var v verifier
+	if err := provider.CheckExclude(o, needed()); err != nil {
+		return nil, err
+	}
+	v := verifier{exclude: payload.NewExclusion(o)}
 	for i, secret := range c.WebhookSigningSecret {
 		switch strings.ToLower(strings.TrimSpace(string(secret))) {
 		case methodBearer, methodBasic: // an empty variable, for example; anyone could send that
@@ -214,7 +220,9 @@ func checkCount(n int) error {
 
 // Redact removes the secrets in identities and Actions, see payload.Redact, and the links of
 // invitations, which a log stream shows in the responses of the Management API.
-func (verifier) Redact(body []byte) []byte { return payload.Redact(body, invitations().Secrets...) }
+func (v verifier) Redact(body []byte) (stored []byte, excluded []string) {
+	return v.exclude.Remove(payload.Redact(body, invitations().Secrets...))
+}
 
 // digest normalizes the scheme of Authorization and hashes the value.
 func digest(header, value string) [sha256.Size]byte {

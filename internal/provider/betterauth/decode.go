@@ -14,6 +14,7 @@ import (
 // timestamp, otherwise the time of receipt. The rows of organizations, members and invitations have
 // no updatedAt, so theirs is the clock of everything.
 func (Provider) Decode(d provider.Message, o provider.Options) []provider.Event {
+	d = payload.Without(d, o)
 	doc, err := payload.Parse(d.Body)
 	if err != nil {
 		return payload.FailedMessage(d, err.Error())

@@ -128,3 +128,12 @@ func unmirrored(e provider.Event) provider.Event {
 		return payload.Unmirrored(e)
 	}
 }
+
+// needed are the paths that option exclude cannot have.
+func needed() []string {
+	paths := []string{"type", "event", "id", "timestamp"}
+	for _, m := range []payload.Mapping{users(), organizations(), memberships(), invitations(), sessions()} {
+		paths = append(paths, m.Needed("data")...)
+	}
+	return append(paths, users().Needed("user")...)
+}

@@ -21,9 +21,15 @@ func TestRedactRemovesTheLinksOfInvitations(t *testing.T) {
 		return `{` + head + `,"data":` + strings.ReplaceAll(data, "LINK", link) + `}`
 	}
 	for _, head := range []string{`"type":"invitation.created"`, `"event":"Invitation.accepted"`, `"event":null,"type":"invitation.updated"`} {
-		require.Equal(t, body(head, "[removed by authsync]"), string(v.Redact([]byte(body(head, "https://app.example.com/x")))))
+		require.Equal(t, body(head, "[removed by authsync]"), string(stored(v, []byte(body(head, "https://app.example.com/x")))))
 	}
 	for _, head := range []string{`"type":"user.created"`, `"type":"organization.updated"`} {
-		require.Equal(t, body(head, "https://example.com"), string(v.Redact([]byte(body(head, "https://example.com")))))
+		require.Equal(t, body(head, "https://example.com"), string(stored(v, []byte(body(head, "https://example.com")))))
 	}
+}
+
+// stored is a body as it is stored.
+func stored(v provider.Verifier, body []byte) []byte {
+	body, _ = v.Redact(body)
+	return body
 }

@@ -30,6 +30,7 @@ type verifier struct {
 	formats []string
 	secrets [][]byte               // the keys of the hexadecimal formats
 	keys    []standardwebhooks.Key // those of Standard Webhooks
+	exclude payload.Exclusion
 }
 
 // NewVerifier prepares the secrets for all formats. The hexadecimal ones sign with the bytes of the
@@ -53,7 +54,10 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 	if err := c.WebhookSigningSecret.Check("credentials.webhook_signing_secret"); err != nil {
 		return nil, err
 	}
-	v := verifier{formats: allowed}
+	if err := provider.CheckExclude(o, needed()); err != nil {
+		return nil, err
+	}
+	v := verifier{formats: allowed, exclude: payload.NewExclusion(o)}
 	for i, secret := range c.WebhookSigningSecret {
 		text := string(secret)
 		if strings.TrimSpace(text) != text {
@@ -215,7 +219,11 @@ func (verifier) ValidBody(body []byte) error { return payload.CheckBody(body) }
 // Redact also removes what resets a password or opens an API: the rows of Better Auth's tables
 // verification and apikey, in case a customer sends them; and links that a customer adds to an
 // invitation.
-func (verifier) Redact(body []byte) []byte {
+func (v verifier) Redact(body []byte) (stored []byte, excluded []string) {
+	return v.exclude.Remove(redact(body))
+}
+
+func redact(body []byte) []byte {
 	doc, err := payload.Parse(body)
 	if err != nil || !doc.IsObject() {
 		return payload.Redact(body)

@@ -16,7 +16,7 @@ import (
 )
 
 // Provider is Clerk. It uses the credentials webhook_signing_secret and secret_key, and the options
-// absent_fields, record_types and base_url.
+// absent_fields, record_types, exclude and base_url.
 type Provider struct{}
 
 // New returns Clerk.
@@ -27,7 +27,10 @@ func (Provider) Name() string { return provider.Clerk }
 
 const whereItIs = "it must be the Signing Secret of the webhook endpoint (Clerk dashboard, Webhooks, your endpoint), which begins with whsec_"
 
-type verifier struct{ keys []standardwebhooks.Key }
+type verifier struct {
+	keys    []standardwebhooks.Key
+	exclude payload.Exclusion
+}
 
 // NewVerifier checks the signing secrets and the format of the API key.
 func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provider.Verifier, error) {
@@ -43,7 +46,10 @@ func (Provider) NewVerifier(c provider.Credentials, o provider.Options) (provide
 	if err := c.WebhookSigningSecret.Check("credentials.webhook_signing_secret"); err != nil {
 		return nil, err
 	}
-	var v verifier
+	if err := provider.CheckExclude(o, needed()); err != nil {
+		return nil, err
+	}
+	v := verifier{exclude: payload.NewExclusion(o)}
 	for i, secret := range c.WebhookSigningSecret {
 		raw, err := parseSecret(secret)
 		if err != nil {
@@ -113,7 +119,11 @@ func (verifier) ValidBody(body []byte) error { return payload.CheckBody(body) }
 
 // Redact also removes what an end user can sign in or join with: messages that Clerk hands over for
 // sending contain a code or a link, invitations a ticket.
-func (verifier) Redact(body []byte) []byte {
+func (v verifier) Redact(body []byte) (stored []byte, excluded []string) {
+	return v.exclude.Remove(redact(body))
+}
+
+func redact(body []byte) []byte {
 	doc, err := payload.Parse(body)
 	if err == nil && doc.IsObject() {
 		switch kind, _, _ := strings.Cut(doc.Member("type").Plain(), "."); kind {

@@ -19,6 +19,7 @@ const (
 // Decode translates {"type", "timestamp", "instance_id"?, "data"}. The event's id is the message's
 // svix-id, which is the same on every retry and replay.
 func (Provider) Decode(d provider.Message, o provider.Options) []provider.Event {
+	d = payload.Without(d, o)
 	doc, err := payload.Parse(d.Body)
 	if err != nil {
 		return payload.FailedMessage(d, err.Error())

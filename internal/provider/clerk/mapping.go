@@ -122,3 +122,12 @@ func sessions() payload.Mapping {
 		{Field: payload.DeletedAt, Path: "updated_at"},
 	}}
 }
+
+// needed are the paths that option exclude cannot have.
+func needed() []string {
+	paths := []string{"type", "timestamp", "instance_id"}
+	for _, m := range []payload.Mapping{users(), organizations(), memberships(), invitations(), sessions()} {
+		paths = append(paths, m.Needed("data")...)
+	}
+	return paths
+}

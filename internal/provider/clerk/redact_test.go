@@ -25,8 +25,14 @@ func TestRedactRemovesTheLinksOfInvitations(t *testing.T) {
 		body := func(value string) string {
 			return strings.ReplaceAll(`{"type":"`+typ+`","data":`+data+`}`, "LINK", value)
 		}
-		require.Equal(t, body(gone), string(v.Redact([]byte(body(link)))))
+		require.Equal(t, body(gone), string(stored(v, []byte(body(link)))))
 	}
 	unchanged := []byte(`{"type":"user.updated","data":{"id":"user_1","url":"https://example.com"}}`)
-	require.Equal(t, bytes.Clone(unchanged), v.Redact(unchanged))
+	require.Equal(t, bytes.Clone(unchanged), stored(v, unchanged))
+}
+
+// stored is a body as it is stored.
+func stored(v provider.Verifier, body []byte) []byte {
+	body, _ = v.Redact(body)
+	return body
 }

@@ -94,7 +94,15 @@ const secretField = "credentials.webhook_signing_secret"
 
 // NewVerifier checks the definition and that the secrets can be those of its scheme.
 func (p *Provider) NewVerifier(c provider.Credentials, o provider.Options) (provider.Verifier, error) {
-	return p.newVerifier(c, o, p.definition)
+	v, err := p.newVerifier(c, o, p.definition)
+	if err != nil {
+		return nil, err
+	}
+	d, err := p.definition(o) // it has just been compiled
+	if err != nil {
+		return nil, err
+	}
+	return v, provider.CheckExclude(o, d.needed())
 }
 
 // StoredVerifier implements provider.Stored. The expressions are compiled when the first message is decoded.
@@ -127,14 +135,14 @@ func (p *Provider) newVerifier(
 	if err != nil {
 		return nil, err
 	}
-	return d.newVerifier(c.WebhookSigningSecret)
+	return d.newVerifier(c.WebhookSigningSecret, o)
 }
 
-func (c *Compiled) newVerifier(secrets provider.Secrets) (provider.Verifier, error) {
+func (c *Compiled) newVerifier(secrets provider.Secrets, o provider.Options) (provider.Verifier, error) {
 	if c.scheme.usesKeySet() && len(secrets) > 0 {
 		return nil, fmt.Errorf("%s is not used: the scheme %s verifies by the keys of signature.key_set_url: leave it out", secretField, c.scheme.Scheme)
 	}
-	v := verifier{scheme: c.scheme}
+	v := verifier{scheme: c.scheme, exclude: payload.NewExclusion(o)}
 	for _, name := range c.Secrets {
 		v.secrets = append(v.secrets, plainName(name))
 	}
@@ -192,6 +200,7 @@ const haltTime = time.Hour
 
 // DecodeContext implements provider.ContextDecoder.
 func (p *Provider) DecodeContext(ctx context.Context, d provider.Message, o provider.Options) ([]provider.Event, error) {
+	d = payload.Without(d, o)
 	doc, err := payload.Parse(d.Body)
 	if err != nil {
 		return payload.FailedMessage(d, err.Error()), nil

@@ -70,7 +70,8 @@ func TestExamplesOfTheRFCsVerify(t *testing.T) {
 	_, err = v.Verify(nil, []byte(body), time.Unix(1300819380+61, 0))
 	require.ErrorIs(t, err, provider.ErrTooOld)
 	require.NoError(t, v.ValidBody([]byte(body)))
-	require.JSONEq(t, `{"iss":"joe","exp":1300819380,"http://example.com/is_root":true}`, string(v.Redact([]byte(body))), "its claims are stored")
+	stored, _ := v.Redact([]byte(body))
+	require.JSONEq(t, `{"iss":"joe","exp":1300819380,"http://example.com/is_root":true}`, string(stored), "its claims are stored")
 
 	ed := keySetOf(t, `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`)
 	v = tokenVerifier(t, ed, map[string]any{"scheme": "jws", "header": "X-JWS", "algorithms": []string{"EdDSA"}})

@@ -30,6 +30,7 @@ type verifier struct {
 	webhook []standardwebhooks.Key // the same, for Standard Webhooks
 	public  provider.PublicKeys    // nil until WithKeys
 	secrets []string               // the names of keys to redact
+	exclude payload.Exclusion
 }
 
 // Verify implements provider.Verifier. A request proves itself by the one scheme of the definition: others do not count.
@@ -279,13 +280,13 @@ func (v verifier) ValidBody(body []byte) error {
 
 // Redact implements provider.Verifier. Of a body that is a token its claims are stored: they are what it says, and can be
 // redacted.
-func (v verifier) Redact(body []byte) []byte {
+func (v verifier) Redact(body []byte) (stored []byte, excluded []string) {
 	if v.scheme.Scheme == schemeJWTBody {
 		if claims, err := claimsOf(body); err == nil {
 			body = claims
 		}
 	}
-	return payload.Redact(body, v.secrets...)
+	return v.exclude.Remove(payload.Redact(body, v.secrets...))
 }
 
 // KeySetURL implements provider.KeySetUser.

@@ -22,7 +22,8 @@ func Import(
 	if c.Type != record.User {
 		e.RecordType = c.Type
 	}
-	doc, err := Parse(object)
+	rest, _ := NewExclusion(o).Remove(object)
+	doc, err := Parse(rest)
 	if err != nil {
 		return Failed(d, e, strings.Replace(err.Error(), "the body", "the "+string(c.Type), 1))
 	}

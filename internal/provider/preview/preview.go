@@ -26,8 +26,10 @@ type Result struct {
 	// Verified is nil if it was not looked at, because there are no headers.
 	Verified *Verification `json:"verified"`
 	// BodyProblem is why the body can hold no event; empty if it can.
-	BodyProblem string  `json:"body_problem,omitempty"`
-	Events      []Event `json:"events"`
+	BodyProblem string `json:"body_problem,omitempty"`
+	// Excluded are the entries of option exclude whose fields are not stored.
+	Excluded []string `json:"excluded,omitempty"`
+	Events   []Event  `json:"events"`
 }
 
 // Verification tells whether the request proves that it is the provider's.
@@ -83,7 +85,7 @@ func Of(ctx context.Context, kind provider.Provider, v provider.Verifier, o prov
 			return result, nil
 		}
 	}
-	d.Body = v.Redact(r.Body)
+	d.Body, result.Excluded = v.Redact(r.Body)
 	events, err := provider.Decode(ctx, kind, d, o)
 	if err != nil {
 		return Result{}, err

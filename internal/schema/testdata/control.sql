@@ -2418,7 +2418,8 @@ CREATE TABLE authsync.inbox (
     verified_by text,
     received_at timestamp with time zone NOT NULL,
     headers jsonb NOT NULL,
-    body bytea NOT NULL
+    body bytea NOT NULL,
+    excluded jsonb
 )
 PARTITION BY RANGE (received_at);
 
@@ -2433,6 +2434,8 @@ COMMENT ON COLUMN authsync.inbox.received_at IS 'When the request had been read 
 COMMENT ON COLUMN authsync.inbox.headers IS 'The request headers worth keeping; never a credential.';
 
 COMMENT ON COLUMN authsync.inbox.body IS 'The raw bytes of the request body. To read it: convert_from(body, ''UTF8'').';
+
+COMMENT ON COLUMN authsync.inbox.excluded IS 'The entries of option exclude whose fields were removed from the body before it was stored; NULL: none.';
 
 CREATE VIEW authsync.event_failures AS
  SELECT e.project_id,
@@ -2644,7 +2647,8 @@ CREATE TABLE authsync.inbox_default (
     verified_by text,
     received_at timestamp with time zone NOT NULL,
     headers jsonb NOT NULL,
-    body bytea NOT NULL
+    body bytea NOT NULL,
+    excluded jsonb
 );
 
 COMMENT ON TABLE authsync.inbox_default IS 'Messages of days without a partition; normally empty.';

@@ -228,7 +228,7 @@ func (r *Reader) compare(ctx context.Context, answers []Answer) error {
 			places = append(places, i)
 		}
 	}
-	findings, err := r.Mirror.Compare(ctx, r.ProjectID, r.Type, events, r.Account.Importer.Comparison(r.Type))
+	findings, err := r.Mirror.Compare(ctx, r.ProjectID, r.Type, events, r.Account.Importer.Comparison(r.Type).Excluding(r.Account.Options))
 	if err != nil {
 		return err
 	}

@@ -136,7 +136,7 @@ func (s *slice) compareEvents(ctx context.Context, t record.Type, p pageOfEvents
 func (s *slice) compareChunk(ctx context.Context, t record.Type, p pageOfEvents, whole bool, next *row) error {
 	events, places := p.events, p.places
 	equal := int64(len(events))
-	found, err := s.findings.Page(ctx, t, events, s.account.Importer.Comparison(t), whole)
+	found, err := s.findings.Page(ctx, t, events, s.account.Importer.Comparison(t).Excluding(s.account.Options), whole)
 	if err != nil {
 		return err
 	}

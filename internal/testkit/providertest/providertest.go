@@ -76,6 +76,8 @@ func Run(t *testing.T, s Subject) {
 		"OtherTypesAreIgnored":       otherTypesAreIgnored,
 		"BodyThatIsNotJSONFails":     bodyThatIsNotJSONFails,
 		"BadOptionsAreRefused":       badOptionsAreRefused,
+		"ExcludedFieldsAreNotStored": excludedFieldsAreNotStored,
+		"NeededFieldsStay":           neededFieldsStay,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
