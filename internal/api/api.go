@@ -11,10 +11,12 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 
 	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 
+	"github.com/authsync/authsync/internal/audit"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/sync/repair"
@@ -24,7 +26,7 @@ import (
 // Prefix is the base of all paths.
 const Prefix = "/api/capydb/v1"
 
-// Config is what the API needs; all of it but PublicURL must be given.
+// Config is what the API needs; all of it but PublicURL, Repair and Address must be given.
 type Config struct {
 	Store     *project.Store
 	Events    Events
@@ -43,6 +45,12 @@ type Config struct {
 	Rejections Rejections
 	// Counts reads how many messages arrive.
 	Counts Counts
+	// Audit records actions, Refusals what is refused at the door; Digester makes the digests of both.
+	Audit    Audit
+	Refusals Refusals
+	Digester audit.Digester
+	// Address gives the address that a request came from; nil: nobody knows it.
+	Address func(*http.Request) netip.Addr
 	// PublicURL is the base of the URLs that providers are pointed at, such as
 	// https://sync.example.com; empty: the host that the request was sent to.
 	PublicURL string
@@ -62,8 +70,9 @@ type API struct {
 // unknown ones included; the receiver's path must be routed elsewhere before.
 func New(c Config) (*API, error) {
 	if c.Store == nil || c.Events == nil || c.Users == nil || c.Records == nil || c.Grants == nil || c.Backfills == nil ||
-		c.Refresher == nil || c.Accounts == nil || c.Outbox == nil || c.Idempotency == nil || c.Rejections == nil || c.Counts == nil || c.Log == nil {
-		return nil, errors.New("api: store, events, users, records, grants, backfills, refresher, accounts, outbox, idempotency, rejections, counts and log must be given")
+		c.Refresher == nil || c.Accounts == nil || c.Outbox == nil || c.Idempotency == nil || c.Rejections == nil || c.Counts == nil || c.Log == nil ||
+		c.Audit == nil || c.Refusals == nil || c.Digester == nil {
+		return nil, errors.New("api: store, events, users, records, grants, backfills, refresher, accounts, outbox, idempotency, rejections, counts, audit, refusals, digester and log must be given")
 	}
 	a := &API{config: c, calls: bulkhead{most: maxCallsPerProject}, previews: bulkhead{most: maxPreviewsPerProject}}
 	// Encoded paths, because ids of users hold "|" and may hold "/"; not

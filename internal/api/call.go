@@ -29,6 +29,7 @@ type answer struct {
 // callState is what is known of a call while it is answered.
 type callState struct {
 	key          project.Key
+	letIn        bool              // the key may make the call
 	given        map[string]string // the parameters of the query
 	bodyOptional bool
 	bodyRead     bool
@@ -61,6 +62,9 @@ func (a *API) call(rt route) http.Handler {
 		r = r.WithContext(context.WithValue(r.Context(), callStateKey{}, state))
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		done, err := a.answer(rt, r, state)
+		if err != nil && !state.letIn {
+			a.refusedAtTheDoor(rt, r, state.key, err)
+		}
 		status := done.status
 		if err == nil {
 			err = writeAnswer(w, done)
@@ -83,6 +87,7 @@ func (a *API) answer(rt route, r *http.Request, state *callState) (done answer, 
 	if err := requireRole(r, rt.role); err != nil {
 		return done, err
 	}
+	state.letIn = true
 	if state.given, err = parseQuery(r, rt.query); err != nil {
 		return done, err
 	}
@@ -147,6 +152,9 @@ func (a *API) log(r *http.Request, rt route, key project.Key, status int, took t
 	a.config.Log.LogAttrs(r.Context(), level, "management_call", attrs...)
 }
 
+// jobsPath names in the audit log what Unlimited guards.
+const jobsPath = "/jobs"
+
 // Unlimited makes a handler of requests that show a key which is not limited to a
 // project. To others it answers as management calls do.
 func (a *API) Unlimited(next func(http.ResponseWriter, *http.Request, project.Key)) http.Handler {
@@ -157,6 +165,7 @@ func (a *API) Unlimited(next func(http.ResponseWriter, *http.Request, project.Ke
 			err = errLimitedKey
 		}
 		if err != nil {
+			a.refusedAtTheDoor(route{method: http.MethodGet, path: jobsPath}, r, key, err)
 			status := writeError(w, r, err)
 			a.log(r, route{method: r.Method, path: r.URL.Path}, key, status, time.Since(begun), err)
 			return

@@ -19,6 +19,8 @@ import (
 
 	"github.com/authsync/authsync/internal/api"
 	"github.com/authsync/authsync/internal/api/idempotency"
+	"github.com/authsync/authsync/internal/audit"
+	"github.com/authsync/authsync/internal/clientaddr"
 	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/inbox"
@@ -45,9 +47,13 @@ type testBundle struct {
 	accounts fakeAccounts
 	repairs  fakeRefresher
 	outbox   *fakeOutbox
-	clock    atomic.Int64 // how far the clock of keys and idempotency keys is ahead
-	log      *strings.Builder
-	key      string // a key for all projects
+	audit    *audit.Log
+	refusals *audit.Refusals // not running: Write writes
+	// auditWith replaces the log that is written to; nil: it stays.
+	auditWith func(*audit.Log) api.Audit
+	clock     atomic.Int64 // how far the clock of keys and idempotency keys is ahead
+	log       *strings.Builder
+	key       string // a key for all projects
 }
 
 // fakeMirror stands in for the project databases.
@@ -191,13 +197,20 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, mirr
 	b.inbox = inbox.New(b.pool, jobs, inbox.Config{})
 	t.Cleanup(func() { require.NoError(t, b.inbox.Close(context.WithoutCancel(t.Context()))) })
 	b.outbox = &fakeOutbox{pool: b.pool}
+	b.audit = &audit.Log{Database: b.pool, Now: b.now}
+	b.refusals = audit.NewRefusals(b.audit, quiet)
+	var actions api.Audit = b.audit
+	if b.auditWith != nil {
+		actions = b.auditWith(b.audit)
+	}
 	handler, err := api.New(api.Config{
 		Store: b.store, Events: b.inbox, Users: mirrors, Records: mirrors, PublicURL: publicURL,
 		Grants: b.mirror, Backfills: syncrun.NewStore(b.pool, &b.accounts), Refresher: &b.repairs, Accounts: &b.accounts, Outbox: b.outbox,
 		Idempotency: &idempotency.Keys{Pool: b.pool, Keyring: ring, Now: b.now},
 		Rejections:  rejections.Reader{Pool: b.pool},
 		Counts:      usage.Reader{Pool: b.pool, Now: b.now},
-		Log:         slog.New(slog.NewJSONHandler(&lockedWriter{w: b.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Audit:       actions, Refusals: b.refusals, Digester: ring, Address: clientaddr.Proxies(nil).Of,
+		Log: slog.New(slog.NewJSONHandler(&lockedWriter{w: b.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	require.NoError(t, err)
 	b.handler = handler

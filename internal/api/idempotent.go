@@ -34,7 +34,7 @@ const (
 func (a *API) once(rt route, r *http.Request) (answer, error) {
 	keys := r.Header.Values(idempotencyHeader)
 	if rt.method != http.MethodPost || rt.role == project.ReadOnly || len(keys) == 0 {
-		return a.handle(rt, r)
+		return a.recorded(rt, r)
 	}
 	if err := plainKey(keys); err != nil {
 		return answer{}, err
@@ -62,7 +62,7 @@ func (a *API) once(rt route, r *http.Request) (answer, error) {
 			a.note(r, claim.Doubt(ctx))
 		}
 	}()
-	done, err := a.handle(rt, r.WithContext(ctx))
+	done, err := a.recorded(rt, r.WithContext(ctx))
 	finished = true
 	a.note(r, a.settle(ctx, claim, done, err))
 	return done, err

@@ -82,6 +82,9 @@ func needs() []need {
 		{"GET /keys", "", look, true},
 		{"POST /keys", "{}", admin, true},
 		{"DELETE /keys/{key}", "", admin, true},
+
+		{"GET /audit", "", admin, true},
+		{"GET " + one + "/audit", "", admin, false},
 	}
 }
 

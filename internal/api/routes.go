@@ -9,11 +9,12 @@ import (
 
 // What calls take.
 var (
-	nothing  = takes{}                                                        //nolint:gochecknoglobals // constants, if Go had such
-	aPage    = takes{query: []string{"cursor", "limit"}}                      //nolint:gochecknoglobals // constants, if Go had such
-	aBody    = takes{body: bodyRequired}                                      //nolint:gochecknoglobals // constants, if Go had such
-	maybe    = takes{body: bodyOptional}                                      //nolint:gochecknoglobals // constants, if Go had such
-	anEvents = takes{query: append(jsonKeys(&eventFilter{}), aPage.query...)} //nolint:gochecknoglobals // constants, if Go had such
+	nothing  = takes{}                                                                                                  //nolint:gochecknoglobals // constants, if Go had such
+	aPage    = takes{query: []string{"cursor", "limit"}}                                                                //nolint:gochecknoglobals // constants, if Go had such
+	aBody    = takes{body: bodyRequired}                                                                                //nolint:gochecknoglobals // constants, if Go had such
+	maybe    = takes{body: bodyOptional}                                                                                //nolint:gochecknoglobals // constants, if Go had such
+	anAudit  = takes{query: append([]string{"since", "until", "key_id", "action", "outcome", "order"}, aPage.query...)} //nolint:gochecknoglobals // constants, if Go had such
+	anEvents = takes{query: append(jsonKeys(&eventFilter{}), aPage.query...)}                                           //nolint:gochecknoglobals // constants, if Go had such
 )
 
 // routes lists the calls with the least role that each needs, by the rule of project.Role. A call that its body
@@ -95,5 +96,9 @@ func (a *API) routes() []route {
 		{post, "/keys", ofAll, admin, a.createKey, aBody},
 		{get, "/keys", ofAll, look, a.listKeys, aPage},
 		{remove, "/keys/{key}", ofAll, admin, a.revokeKey, nothing},
+
+		// They change nothing, but say who did what from where.
+		{get, "/audit", ofAll, admin, a.listAudit, anAudit},
+		{get, one + "/audit", ofProject, admin, a.listProjectAudit, anAudit},
 	}
 }

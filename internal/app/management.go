@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/authsync/authsync/internal/api"
 	"github.com/authsync/authsync/internal/api/idempotency"
+	"github.com/authsync/authsync/internal/audit"
 	"github.com/authsync/authsync/internal/dashboard"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/ingest/rejections"
@@ -43,11 +45,14 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 		return nil, err
 	}
 	events := inbox.New(a.people, jobs, inbox.Config{Log: a.log}) //nolint:contextcheck // it outlives the start
+	actions := &audit.Log{Database: a.people, Now: time.Now}
+	refusals := audit.NewRefusals(actions, a.log)
 	a.api, err = api.New(api.Config{
 		Store: a.Store, Events: events, Users: a.mirrors, Records: a.mirrors, Grants: a.mirrors, Backfills: syncrun.NewStore(a.people, a.accounts),
 		Refresher: &refresh.One{Pool: a.people, Accounts: a.shared, Mirror: a.mirrors, Providers: a.providers},
 		Accounts:  a.shared, Outbox: a.deliveries, Idempotency: &idempotency.Keys{Pool: a.people, Keyring: a.keyring, Now: time.Now},
 		Rejections: rejections.Reader{Pool: a.people}, Counts: usage.Reader{Pool: a.people, Now: time.Now},
+		Audit: actions, Refusals: refusals, Digester: a.keyring, Address: a.settings.TrustedProxies.Of,
 		PublicURL: a.settings.PublicURL, Log: a.log, Repair: a.newestRepair,
 	})
 	if err != nil {
@@ -62,13 +67,21 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 	a.metrics.pool("river_ui", pool)
 	a.dashboard, err = dashboard.New(dashboard.Config{
 		Keys: a.Store, Keyring: a.keyring, Pool: pool, Views: a.people, API: a.api, Bearer: a.api.Unlimited, PublicURL: a.settings.PublicURL,
-		Proxies: a.settings.TrustedProxies, Log: a.log,
+		Proxies: a.settings.TrustedProxies, Log: a.log, Audit: actions, Refusals: refusals,
 	})
 	if err != nil {
 		pool.Close()
 		return nil, err
 	}
-	return func(ctx context.Context) error { pool.Close(); return events.Close(ctx) }, nil
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var counting sync.WaitGroup
+	counting.Go(func() { refusals.Run(run) })
+	return func(ctx context.Context) error {
+		cancel()
+		counting.Wait()
+		pool.Close()
+		return events.Close(ctx)
+	}, nil
 }
 
 // routeManagement routes the paths of both; webhooks are routed before.

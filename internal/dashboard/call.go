@@ -106,9 +106,12 @@ func (p *problemError) mayBeDone() bool {
 // request makes a request to the API and its body; nil is none.
 func (v *visit) request(method string, query url.Values, body any, segments []string) (call *http.Request, text []byte, err error) {
 	// The scheme and the host are part of webhook URLs.
-	call = (&http.Request{Method: method, Host: v.Host, TLS: v.TLS, Header: http.Header{}}).WithContext(v.Context())
-	if scheme := v.Header.Get("X-Forwarded-Proto"); scheme != "" {
-		call.Header.Set("X-Forwarded-Proto", scheme)
+	call = (&http.Request{Method: method, Host: v.Host, TLS: v.TLS, RemoteAddr: v.RemoteAddr, Header: http.Header{}}).WithContext(v.Context())
+	// The last two are for the audit log.
+	for _, name := range []string{"X-Forwarded-Proto", "X-Forwarded-For", "User-Agent"} {
+		if values := v.Header.Values(name); len(values) > 0 {
+			call.Header[name] = values
+		}
 	}
 	if call.URL, err = url.Parse(pathOf(segments...)); err != nil {
 		return nil, nil, err

@@ -98,6 +98,10 @@ type Config struct {
 	// Proxies are those whose word about the address of a browser is taken.
 	Proxies clientaddr.Proxies
 	Log     *slog.Logger
+	// Audit records what does not go through the API: who signs in, and changes of jobs.
+	Audit Audit
+	// Refusals counts wrong keys at the sign-in.
+	Refusals Refusals
 	// Now is the clock of sessions; nil means time.Now.
 	Now func() time.Time
 }
@@ -114,8 +118,8 @@ type Dashboard struct {
 
 // New returns a Dashboard. It starts nothing.
 func New(c Config) (*Dashboard, error) {
-	if c.Keys == nil || c.Keyring == nil || c.Pool == nil || c.Views == nil || c.API == nil || c.Bearer == nil || c.Log == nil {
-		return nil, errors.New("dashboard: keys, keyring, pool, views, API, bearer and log must be given")
+	if c.Keys == nil || c.Keyring == nil || c.Pool == nil || c.Views == nil || c.API == nil || c.Bearer == nil || c.Log == nil || c.Audit == nil || c.Refusals == nil {
+		return nil, errors.New("dashboard: keys, keyring, pool, views, API, bearer, log, audit and refusals must be given")
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/authsync/authsync/internal/audit"
 	"github.com/authsync/authsync/internal/dashboard"
 	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/ingest/inbox"
@@ -34,14 +35,16 @@ func TestMain(m *testing.M) {
 
 // testBundle is a dashboard as browsers see it, on a database of its own.
 type testBundle struct {
-	handler http.Handler
-	pool    *pgxpool.Pool
-	store   *project.Store
-	ring    *seal.Keyring
-	now     time.Time
-	log     lockedBuffer
-	key     project.Key
-	secret  string // of key, which is for all projects
+	handler  http.Handler
+	pool     *pgxpool.Pool
+	store    *project.Store
+	ring     *seal.Keyring
+	audit    *audit.Log
+	refusals *audit.Refusals // not running: Write writes
+	now      time.Time
+	log      lockedBuffer
+	key      project.Key
+	secret   string // of key, which is for all projects
 	// beforeSignIn runs before a key is looked for; nil: nothing does.
 	beforeSignIn func()
 }
@@ -80,7 +83,10 @@ func setupWith(t *testing.T, publicURL string, api dashboard.API) *testBundle {
 		Now: func() time.Time { return b.now },
 	})
 	require.NoError(t, err)
+	b.audit = &audit.Log{Database: b.pool, Now: func() time.Time { return b.now }}
+	b.refusals = audit.NewRefusals(b.audit, log)
 	b.handler, err = dashboard.New(dashboard.Config{
+		Audit: b.audit, Refusals: b.refusals,
 		Keys: b, Keyring: b.ring, Pool: b.pool, Views: b.pool, API: api, Bearer: noBearer, PublicURL: publicURL, Log: log,
 		Now: func() time.Time { return b.now },
 	})

@@ -99,6 +99,7 @@ func (d *Dashboard) serveRiver(w http.ResponseWriter, r *http.Request, key proje
 		level = slog.LevelInfo
 		if !key.May(project.Operator) {
 			d.config.Log.LogAttrs(r.Context(), level, "river_ui_call_refused", attrs...)
+			d.refused(r, &key, riverAction(r).Name, http.StatusForbidden, "insufficient_role")
 			problem.Write(w, r, http.StatusForbidden, "", fmt.Sprintf("this key has the role %s, and River UI needs %s to change anything: "+
 				"sign in with a key of that role", key.Role, project.Operator), problem.Code("insufficient_role"))
 			return
@@ -106,7 +107,22 @@ func (d *Dashboard) serveRiver(w http.ResponseWriter, r *http.Request, key proje
 	}
 	d.config.Log.LogAttrs(r.Context(), level, "river_ui_call", attrs...)
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	d.river.ServeHTTP(noStore{w}, r)
+	if level == slog.LevelDebug {
+		d.river.ServeHTTP(noStore{w}, r)
+		return
+	}
+	id, err := d.config.Audit.Begin(r.Context(), d.origin(r, &key), riverAction(r))
+	if err != nil {
+		d.config.Log.LogAttrs(r.Context(), troubleLevel(r, err), "river_ui_call_not_recorded", about(r, err)...)
+		problem.Write(w, r, http.StatusServiceUnavailable, "", "authsync's own database cannot be asked now; try again in a few seconds",
+			problem.RetryAfter(5*time.Second))
+		return
+	}
+	answer := &audited{ResponseWriter: w, status: http.StatusOK}
+	d.river.ServeHTTP(noStore{answer}, r)
+	if err := d.config.Audit.Finish(r.Context(), id, answer.result()); err != nil {
+		d.config.Log.LogAttrs(r.Context(), slog.LevelError, "audit_result_not_recorded", about(r, err)...)
+	}
 }
 
 // noStore sets Cache-Control again: River UI tries each path as a file first, and a miss removes the header.

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/authsync/authsync/internal/audit"
 	"github.com/authsync/authsync/internal/pasted"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
@@ -69,6 +70,7 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.PostForm.Get("next"))
 	from := d.config.Proxies.Of(r)
 	if wait := d.attempts.begin(from, d.config.Now()); wait > 0 {
+		d.refused(r, nil, signInAction, http.StatusTooManyRequests, "too_many_requests")
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 		d.refuse(w, r, http.StatusTooManyRequests, next, "Too many wrong keys were entered from your address. Try again in a minute.")
 		return
@@ -83,10 +85,12 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) {
 		if expired, is := errors.AsType[*project.KeyExpiredError](err); is {
 			fault = "This key expired at " + expired.At.UTC().Format(time.DateTime) + " UTC."
 		}
+		d.refused(r, nil, signInAction, http.StatusUnauthorized, "unauthenticated")
 		d.refuse(w, r, http.StatusUnauthorized, next, fault)
 		return
 	case err == nil:
-		err = d.startSession(w, r, key)
+		err = d.config.Audit.Do(r.Context(), d.origin(r, &key), audit.Action{Name: signInAction, ProjectID: key.ProjectID},
+			func(*audit.Result) error { return d.startSession(w, r, key) })
 	}
 	if err != nil {
 		d.config.Log.LogAttrs(r.Context(), troubleLevel(r, err), "sign_in_failed", about(r, err)...)

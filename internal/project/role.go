@@ -6,7 +6,8 @@ package project
 //   - ReadOnly if it changes nothing, neither here nor anywhere else. It may show personal data.
 //   - Operator if it makes authsync start, repeat or stop work within its settings, so that it can be undone, or done
 //     again without harm.
-//   - Admin for everything else: what changes settings, secrets, rights or keys, and what passes a guard.
+//   - Admin for everything else: what changes settings, secrets, rights or keys, what passes a guard, and the audit log,
+//     which says who did what from where.
 type Role string
 
 // The roles; each includes those before it.

@@ -7,6 +7,7 @@ package seal
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -46,9 +47,10 @@ var (
 // that a key can be replaced without losing anything. It is safe for
 // concurrent use.
 type Keyring struct {
-	aead   tink.AEAD
-	newest uint32          // id of the key that seals
-	ids    map[uint32]bool // ids of all keys
+	aead      tink.AEAD
+	newest    uint32          // id of the key that seals
+	ids       map[uint32]bool // ids of all keys
+	digestKey []byte          // derived from the key that seals
 }
 
 // NewKey makes a key in the form that ParseKeys takes.
@@ -97,6 +99,7 @@ func ParseKeys(text string) (*Keyring, error) {
 		}
 		if i == 0 {
 			ring.newest = id
+			ring.digestKey = mac(raw, "authsync digest key")
 			if err := manager.SetPrimary(id); err != nil {
 				return nil, fmt.Errorf("seal with key 1: %w", err)
 			}
@@ -143,6 +146,22 @@ func (k *Keyring) Open(sealed []byte, boundTo ...string) ([]byte, error) {
 func (k *Keyring) IsNewest(sealed []byte) bool {
 	id, ok := sealedBy(sealed)
 	return ok && id == k.newest
+}
+
+// digestSize is the number of bytes of a digest that are kept: too many to be met by chance.
+const digestSize = 16
+
+// Digest returns what tells equal texts of one purpose from others without saying what they are. Only whoever has the
+// encryption key can try out guesses. It begins with the id of that key, because a digest by another one says nothing.
+func (k *Keyring) Digest(purpose, text string) string {
+	sum := mac(k.digestKey, string(associatedData([]string{purpose, text})))
+	return fmt.Sprintf("hmac-sha256:%08x:%x", k.newest, sum[:digestSize])
+}
+
+func mac(key []byte, text string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(text))
+	return h.Sum(nil)
 }
 
 func decodeKey(field string) ([]byte, error) {

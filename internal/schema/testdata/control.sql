@@ -76,7 +76,16 @@ $$;
 
 COMMENT ON FUNCTION authsync.add_past_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) IS 'Makes deliveries of changes that a destination has passed already.';
 
-CREATE FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[], p_coalesced bigint[], p_now timestamp with time zone) RETURNS void
+CREATE FUNCTION authsync.audit_retention() RETURNS interval
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT interval '400 days';
+$$;
+
+COMMENT ON FUNCTION authsync.audit_retention() IS 'How long rows of authsync.audit_log are kept, and cannot be deleted.';
+
+CREATE FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -85,21 +94,13 @@ BEGIN
     -- Like all writers of several deliveries, to avoid deadlocks.
     PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
     UPDATE authsync.deliveries AS d
-    SET begun       = true,
-        begun_at    = p_now,
-        attempt_log = CASE
-            WHEN d.begun_at IS NULL THEN d.attempt_log
-            ELSE authsync.add_attempt(d.attempt_log, d.begun_at, NULL, 'unknown', NULL, NULL, NULL)
-        END
-    -- Written so that only the index on id can be used.
-    WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id;
-    UPDATE authsync.deliveries AS d
     SET begun = true
-    WHERE d.id = ANY (p_coalesced) AND d.destination_id IS NOT DISTINCT FROM p_destination_id AND NOT d.begun;
+    -- Written so that only the index on id can be used.
+    WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id AND NOT d.begun;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[], p_coalesced bigint[], p_now timestamp with time zone) IS 'Records, before they are sent, that deliveries may have arrived.';
+COMMENT ON FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Records, before they are sent, that deliveries may have arrived.';
 
 CREATE FUNCTION authsync.block_limit(p_scope text, p_bucket text, p_until timestamp with time zone, p_reason text) RETURNS void
     LANGUAGE sql
@@ -643,73 +644,6 @@ $_$;
 
 COMMENT ON FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) IS 'Makes the inbox''s partitions of some days, and of all days that have rows in the default partition.';
 
-CREATE FUNCTION authsync.pending_messages(p_project_id uuid, p_until bigint, p_limit integer) RETURNS TABLE(inbox_id bigint, received_from timestamp with time zone, received_to timestamp with time zone)
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_custom_plan'
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
-    SET enable_sort TO 'off'
-    SET enable_incremental_sort TO 'off'
-    SET enable_hashagg TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
-    SET enable_material TO 'off'
-    SET jit TO 'off'
-    AS $$
-DECLARE
-    v_until bigint := least(p_until, 9000000000000000000); -- leaves room for the longest spread
-BEGIN
-    RETURN QUERY
-    SELECT n.inbox_id, min(n.received_from), max(n.received_to)
-    FROM (
-        SELECT u.inbox_id, p.received_from, p.received_to
-        FROM unnest('{0,1,2,3}'::smallint[]) AS c (spread)
-        CROSS JOIN LATERAL (
-            SELECT min(l.last_id) AS last_id
-            FROM (
-                SELECT DISTINCT q.last_id
-                FROM authsync.inbox_pending AS q
-                WHERE q.project_id = p_project_id AND q.spread = c.spread AND q.last_id <= v_until
-                ORDER BY q.last_id DESC
-                LIMIT p_limit
-            ) AS l
-        ) AS f
-        CROSS JOIN LATERAL (
-            SELECT q.inbox_ids, q.received_from, q.received_to
-            FROM authsync.inbox_pending AS q
-            WHERE q.project_id = p_project_id AND q.spread = c.spread AND q.last_id BETWEEN f.last_id AND v_until
-            OFFSET 0 -- keeps the planner from reading all that end before p_until, and comparing then
-        ) AS p
-        CROSS JOIN LATERAL unnest(p.inbox_ids[greatest(cardinality(p.inbox_ids) - p_limit + 1, 1):]) AS u (inbox_id)
-        UNION ALL
-        SELECT u.inbox_id, p.received_from, p.received_to
-        FROM (VALUES (0::smallint, 63), (1::smallint, 4095), (2::smallint, 262143), (3::smallint, NULL)) AS c (spread, longest)
-        CROSS JOIN LATERAL (
-            SELECT q.inbox_ids, q.received_from, q.received_to
-            FROM authsync.inbox_pending AS q
-            WHERE q.project_id = p_project_id AND q.spread = c.spread
-              AND q.last_id > v_until AND q.last_id <= coalesce(v_until + c.longest, 9223372036854775807)
-              AND q.inbox_ids[1] <= v_until
-        ) AS p
-        CROSS JOIN LATERAL unnest(p.inbox_ids) AS u (inbox_id)
-        WHERE u.inbox_id <= v_until
-        UNION ALL
-        (SELECT o.inbox_id, min(o.received_at), max(o.received_at)
-        FROM authsync.event_outcomes AS o
-        WHERE o.project_id = p_project_id AND o.outcome = 'pending' AND o.inbox_id <= v_until
-        GROUP BY o.inbox_id
-        ORDER BY o.inbox_id DESC
-        LIMIT p_limit)
-    ) AS n
-    GROUP BY n.inbox_id
-    ORDER BY n.inbox_id DESC
-    LIMIT p_limit;
-END;
-$$;
-
-COMMENT ON FUNCTION authsync.pending_messages(p_project_id uuid, p_until bigint, p_limit integer) IS 'The newest messages of a project that wait to be applied, or have events that were deferred.';
-
 CREATE FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_order_keys text[]) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -745,6 +679,55 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_order_keys text[]) IS 'Makes the next delivery of each order key ready, unless one is already.';
+
+CREATE FUNCTION authsync.protect_audit_log() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF TG_OP = 'DELETE' AND old.occurred_at < clock_timestamp() - authsync.audit_retention() THEN
+        RETURN old;
+    END IF;
+    IF TG_OP = 'UPDATE' AND old.outcome = 'pending' AND new.outcome <> 'pending'
+        AND (new.id, new.occurred_at, new.actor, new.via, new.action, new.request_count)
+            = (old.id, old.occurred_at, old.actor, old.via, old.action, old.request_count)
+        AND (new.key_id, new.key_name, new.key_role, new.remote_address, new.user_agent, new.request_id)
+            IS NOT DISTINCT FROM (old.key_id, old.key_name, old.key_role, old.remote_address, old.user_agent, old.request_id)
+        AND (old.project_id IS NULL OR (new.project_id, new.project_name) IS NOT DISTINCT FROM (old.project_id, old.project_name))
+        AND (old.object_id IS NULL OR new.object_id = old.object_id)
+    THEN
+        RETURN new;
+    END IF;
+    RAISE EXCEPTION 'authsync.audit_log is append-only: % is refused', TG_OP
+        USING ERRCODE = 'insufficient_privilege', HINT = 'Rows are deleted once they are older than authsync.audit_retention().';
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.protect_audit_log() IS 'Refuses changes of authsync.audit_log: only a pending result is filled in, and only old rows are deleted.';
+
+CREATE FUNCTION authsync.prune_audit_log(p_now timestamp with time zone, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_deleted bigint;
+BEGIN
+    DELETE FROM authsync.audit_log AS a
+    WHERE a.id = ANY (ARRAY(
+        SELECT o.id
+        FROM authsync.audit_log AS o
+        -- Not what the trigger refuses: the caller's clock may be ahead of this server's.
+        WHERE o.occurred_at < least(p_now, clock_timestamp()) - authsync.audit_retention()
+        ORDER BY o.occurred_at, o.id
+        LIMIT p_limit
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS v_deleted = ROW_COUNT;
+    RETURN v_deleted;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.prune_audit_log(p_now timestamp with time zone, p_limit integer) IS 'Deletes rows of authsync.audit_log past their retention.';
 
 CREATE FUNCTION authsync.prune_deliveries(p_before timestamp with time zone, p_limit integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -923,7 +906,6 @@ BEGIN
                     THEN authsync.add_attempt(m.attempt_log, p_now, m.duration_ms, m.outcome, m.status, m.reason, m.response)
                 ELSE d.attempt_log
             END,
-            begun_at        = NULL,
             finished_at     = p_now
         FROM member AS m
         WHERE d.id = m.id
@@ -945,8 +927,7 @@ BEGIN
                     d.attempt_log, p_now, r.duration_ms, CASE WHEN r.outcome = 'later' THEN 'deferred' ELSE 'retried' END,
                     r.status, r.reason, r.response)
                 ELSE d.attempt_log
-            END,
-            begun_at        = NULL
+            END
         FROM result AS r
         WHERE d.id = r.id AND r.outcome IN ('retry', 'probe', 'later')
     ),
@@ -1960,36 +1941,6 @@ $$;
 
 COMMENT ON FUNCTION authsync.take_permit(p_scope text, p_bucket text, p_requests integer, p_per interval, p_daily integer, p_zone text, p_late interval, p_patience interval, p_now timestamp with time zone) IS 'Grants requests of an account within its rate limits, over all processes.';
 
-CREATE FUNCTION authsync.trace_parents(p_project_id uuid, p_event_ids text[]) RETURNS TABLE(event_id text, traceparent text)
-    LANGUAGE sql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-    SELECT w.event_id, i.traceparent
-    FROM unnest(p_event_ids) AS w (event_id)
-    CROSS JOIN LATERAL (
-        SELECT m.headers ->> 'Traceparent' AS traceparent
-        FROM (
-            SELECT o.inbox_id, o.received_at, o.project_id, o.outcome
-            FROM authsync.event_outcomes AS o
-            WHERE o.event_id = w.event_id
-            ORDER BY o.event_id DESC, o.inbox_id DESC, o.ordinal DESC
-            LIMIT 10
-        ) AS e
-        CROSS JOIN LATERAL (
-            SELECT n.headers
-            FROM authsync.inbox AS n
-            WHERE n.id = e.inbox_id AND n.received_at = e.received_at
-            LIMIT 1
-        ) AS m
-        WHERE e.project_id = p_project_id AND e.outcome = 'applied'
-        ORDER BY e.inbox_id
-        LIMIT 1
-    ) AS i
-    WHERE i.traceparent IS NOT NULL;
-$$;
-
-COMMENT ON FUNCTION authsync.trace_parents(p_project_id uuid, p_event_ids text[]) IS 'The traceparents of the messages that brought some events.';
-
 CREATE TABLE authsync.api_keys (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     project_id uuid,
@@ -2019,6 +1970,73 @@ COMMENT ON COLUMN authsync.api_keys.expires_at IS 'From then on the key is refus
 
 COMMENT ON COLUMN authsync.api_keys.last_used_at IS 'True to the minute, so that not every request writes; NULL: never used.';
 
+CREATE TABLE authsync.audit_log (
+    id bigint NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    actor text NOT NULL,
+    key_id uuid,
+    key_name text,
+    key_role text,
+    via text NOT NULL,
+    action text NOT NULL,
+    project_id uuid,
+    project_name text,
+    object_id text,
+    remote_address inet,
+    user_agent text,
+    request_id text,
+    request_count bigint DEFAULT 1 NOT NULL,
+    outcome text NOT NULL,
+    status integer,
+    code text,
+    changes jsonb DEFAULT '{}'::jsonb NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT audit_log_action_check CHECK ((action ~ '^[a-z_]+\.[a-z_]+$'::text)),
+    CONSTRAINT audit_log_actor_check CHECK ((actor = ANY (ARRAY['key'::text, 'command'::text, 'system'::text, 'unknown'::text]))),
+    CONSTRAINT audit_log_finished_at_check CHECK (((finished_at IS NULL) = (outcome = 'pending'::text))),
+    CONSTRAINT audit_log_outcome_check CHECK ((outcome = ANY (ARRAY['pending'::text, 'succeeded'::text, 'failed'::text, 'refused'::text]))),
+    CONSTRAINT audit_log_via_check CHECK ((via = ANY (ARRAY['api'::text, 'dashboard'::text, 'command'::text, 'server'::text])))
+);
+
+COMMENT ON TABLE authsync.audit_log IS 'Every management action, one row each, and refused attempts. Append-only: a trigger refuses changes, and deletion for 400 days.';
+
+COMMENT ON COLUMN authsync.audit_log.occurred_at IS 'When the action began; of refused attempts that share a row, when the first one was made.';
+
+COMMENT ON COLUMN authsync.audit_log.actor IS 'key: who held that API key. command: who ran authsync with access to the control database. system: authsync by itself. unknown: no valid key was shown.';
+
+COMMENT ON COLUMN authsync.audit_log.key_name IS 'As it was then, like key_role and project_name.';
+
+COMMENT ON COLUMN authsync.audit_log.via IS 'Where the action was requested: api, dashboard, command, or server for authsync itself.';
+
+COMMENT ON COLUMN authsync.audit_log.action IS 'An object and a verb, such as destination.pause.';
+
+COMMENT ON COLUMN authsync.audit_log.object_id IS 'What the action was about, within the project; the id of a user or record only as a digest.';
+
+COMMENT ON COLUMN authsync.audit_log.remote_address IS 'Where the request came from; NULL for a command.';
+
+COMMENT ON COLUMN authsync.audit_log.user_agent IS 'As the request said, shortened.';
+
+COMMENT ON COLUMN authsync.audit_log.request_id IS 'The id in the log of the server and in the answer.';
+
+COMMENT ON COLUMN authsync.audit_log.request_count IS 'Number of requests: refused attempts of the same kind, by the same key and from the same address, share a row.';
+
+COMMENT ON COLUMN authsync.audit_log.outcome IS 'pending: in progress, or its process ended before it could say. refused: the key may not, or there was none.';
+
+COMMENT ON COLUMN authsync.audit_log.status IS 'The HTTP status of the answer; NULL for a command.';
+
+COMMENT ON COLUMN authsync.audit_log.code IS 'The code of the error in the answer; NULL: it succeeded.';
+
+COMMENT ON COLUMN authsync.audit_log.changes IS 'The fields that the action set. Secrets, and all other text that may hold one, only as a keyed digest (hmac-sha256).';
+
+ALTER TABLE authsync.audit_log ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME authsync.audit_log_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE authsync.deliveries (
     id bigint NOT NULL,
     project_id uuid NOT NULL,
@@ -2037,7 +2055,6 @@ CREATE TABLE authsync.deliveries (
     reason text,
     coalesced_into bigint,
     begun boolean DEFAULT false NOT NULL,
-    begun_at timestamp with time zone,
     attempts integer DEFAULT 0 NOT NULL,
     next_attempt_at timestamp with time zone,
     last_attempt_at timestamp with time zone,
@@ -2078,8 +2095,6 @@ COMMENT ON COLUMN authsync.deliveries.reason IS 'Why it is in its state, where t
 COMMENT ON COLUMN authsync.deliveries.coalesced_into IS 'The later delivery that carries its change.';
 
 COMMENT ON COLUMN authsync.deliveries.begun IS 'Sending a state with this change has begun at least once, so it may have arrived whatever else is recorded.';
-
-COMMENT ON COLUMN authsync.deliveries.begun_at IS 'When the attempt began whose outcome is not recorded: it is under way, or its process died. Destinations that take states only; see begin_deliveries.';
 
 COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
 
@@ -2418,8 +2433,7 @@ CREATE TABLE authsync.inbox (
     verified_by text,
     received_at timestamp with time zone NOT NULL,
     headers jsonb NOT NULL,
-    body bytea NOT NULL,
-    excluded jsonb
+    body bytea NOT NULL
 )
 PARTITION BY RANGE (received_at);
 
@@ -2434,8 +2448,6 @@ COMMENT ON COLUMN authsync.inbox.received_at IS 'When the request had been read 
 COMMENT ON COLUMN authsync.inbox.headers IS 'The request headers worth keeping; never a credential.';
 
 COMMENT ON COLUMN authsync.inbox.body IS 'The raw bytes of the request body. To read it: convert_from(body, ''UTF8'').';
-
-COMMENT ON COLUMN authsync.inbox.excluded IS 'The entries of option exclude whose fields were removed from the body before it was stored; NULL: none.';
 
 CREATE VIEW authsync.event_failures AS
  SELECT e.project_id,
@@ -2647,8 +2659,7 @@ CREATE TABLE authsync.inbox_default (
     verified_by text,
     received_at timestamp with time zone NOT NULL,
     headers jsonb NOT NULL,
-    body bytea NOT NULL,
-    excluded jsonb
+    body bytea NOT NULL
 );
 
 COMMENT ON TABLE authsync.inbox_default IS 'Messages of days without a partition; normally empty.';
@@ -2669,15 +2680,7 @@ CREATE TABLE authsync.inbox_pending (
     messages integer GENERATED ALWAYS AS (cardinality(inbox_ids)) STORED NOT NULL,
     bytes bigint NOT NULL,
     received_from timestamp with time zone NOT NULL,
-    received_to timestamp with time zone NOT NULL,
-    last_id bigint GENERATED ALWAYS AS (inbox_ids[cardinality(inbox_ids)]) STORED,
-    spread smallint GENERATED ALWAYS AS (
-CASE
-    WHEN ((inbox_ids[cardinality(inbox_ids)] - inbox_ids[1]) < 64) THEN 0
-    WHEN ((inbox_ids[cardinality(inbox_ids)] - inbox_ids[1]) < 4096) THEN 1
-    WHEN ((inbox_ids[cardinality(inbox_ids)] - inbox_ids[1]) < 262144) THEN 2
-    ELSE 3
-END) STORED
+    received_to timestamp with time zone NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_insert_threshold='-1');
 
@@ -2692,10 +2695,6 @@ COMMENT ON COLUMN authsync.inbox_pending.bytes IS 'Total size of their bodies.';
 COMMENT ON COLUMN authsync.inbox_pending.received_from IS 'When the first of them was received; with received_to it limits which partitions are read.';
 
 COMMENT ON COLUMN authsync.inbox_pending.received_to IS 'When the last of them was received.';
-
-COMMENT ON COLUMN authsync.inbox_pending.last_id IS 'The newest of the messages.';
-
-COMMENT ON COLUMN authsync.inbox_pending.spread IS 'How far the ids are apart: less than 64 (0), 4096 (1), 262144 (2), or more (3). Commits overlap, and a replay takes messages of any age; see pending_messages.';
 
 ALTER TABLE authsync.inbox_pending ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME authsync.inbox_pending_id_seq
@@ -3375,6 +3374,9 @@ ALTER TABLE ONLY authsync.api_keys
 ALTER TABLE ONLY authsync.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY authsync.audit_log
+    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY authsync.deliveries
     ADD CONSTRAINT deliveries_change_id_destination_id_key UNIQUE (change_id, destination_id);
 
@@ -3479,6 +3481,12 @@ ALTER TABLE ONLY authsync.sync_runs
 
 CREATE INDEX api_keys_project_id_idx ON authsync.api_keys USING btree (project_id);
 
+CREATE INDEX audit_log_key_idx ON authsync.audit_log USING btree (key_id, occurred_at, id) WHERE (key_id IS NOT NULL);
+
+CREATE INDEX audit_log_occurred_at_idx ON authsync.audit_log USING btree (occurred_at, id);
+
+CREATE INDEX audit_log_project_idx ON authsync.audit_log USING btree (project_id, occurred_at, id) WHERE (project_id IS NOT NULL);
+
 CREATE INDEX deliveries_blocked_idx ON authsync.deliveries USING btree (destination_id, order_key, change_id) WHERE (state = 'blocked'::text);
 
 CREATE INDEX deliveries_failed_idx ON authsync.deliveries USING btree (destination_id, record_type, record_id) WHERE (state = 'failed'::text);
@@ -3540,8 +3548,6 @@ CREATE INDEX inbox_default_project_id_id_idx ON authsync.inbox_default USING btr
 CREATE INDEX inbox_provider_idx ON ONLY authsync.inbox USING btree (project_id, provider, id);
 
 CREATE INDEX inbox_default_project_id_provider_id_idx ON authsync.inbox_default USING btree (project_id, provider, id);
-
-CREATE INDEX inbox_pending_newest_idx ON authsync.inbox_pending USING btree (project_id, spread, last_id);
 
 CREATE INDEX refresh_requests_next_attempt_at_idx ON authsync.refresh_requests USING btree (project_id, provider, next_attempt_at) WHERE (abandoned_at IS NULL);
 
@@ -3610,6 +3616,18 @@ CREATE OR REPLACE VIEW authsync.pending_refreshes AS
      LEFT JOIN authsync.job_requests j ON (((j.kind = 'refresh_users'::text) AND (j.subject = (((w.project_id)::text || '/'::text) || w.provider)))))
      LEFT JOIN authsync.river_job r ON ((r.id = j.job_id)))
   GROUP BY p.id, w.provider, r.id;
+
+CREATE TRIGGER audit_log_protect BEFORE DELETE OR UPDATE ON authsync.audit_log FOR EACH ROW EXECUTE FUNCTION authsync.protect_audit_log();
+
+ALTER TABLE authsync.audit_log ENABLE ALWAYS TRIGGER audit_log_protect;
+
+COMMENT ON TRIGGER audit_log_protect ON authsync.audit_log IS 'Keeps the audit log append-only.';
+
+CREATE TRIGGER audit_log_protect_all BEFORE TRUNCATE ON authsync.audit_log FOR EACH STATEMENT EXECUTE FUNCTION authsync.protect_audit_log();
+
+ALTER TABLE authsync.audit_log ENABLE ALWAYS TRIGGER audit_log_protect_all;
+
+COMMENT ON TRIGGER audit_log_protect_all ON authsync.audit_log IS 'Keeps the audit log from being emptied at once.';
 
 CREATE TRIGGER integrations_bump_directory_version AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON authsync.integrations FOR EACH STATEMENT EXECUTE FUNCTION authsync.bump_directory_version();
 

@@ -1,0 +1,2 @@
+-- Removes the audit log with all its rows.
+DROP TABLE authsync.audit_log;
