@@ -27,6 +27,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/authsync/authsync/internal/api"
+	"github.com/authsync/authsync/internal/audit"
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/dashboard"
 	"github.com/authsync/authsync/internal/delivery/admin"
@@ -70,6 +71,7 @@ type Config struct {
 // App is a running server.
 type App struct {
 	Store *project.Store // for users
+	Audit *audit.Log     // nil without the role api
 
 	stored   *project.Store // for the workers
 	settings config.Config

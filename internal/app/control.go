@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/authsync/authsync/internal/audit"
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/mirror"
@@ -24,6 +26,8 @@ import (
 type Control struct {
 	Pool  *pgxpool.Pool
 	Store *project.Store
+	// Audit records what is done with this access.
+	Audit *audit.Log
 
 	databases *tenantdb.Databases
 }
@@ -39,7 +43,7 @@ func OpenControl(ctx context.Context, databaseURL, encryptionKey config.Secret, 
 	if err != nil {
 		return nil, err
 	}
-	c := &Control{Pool: pool}
+	c := &Control{Pool: pool, Audit: &audit.Log{Database: pool, Now: time.Now}}
 	tenants := &pgdb.Tenants{Control: databaseURL.Reveal()} // this is the operator, who may connect to any host
 	c.databases = tenantdb.New(tenantdb.Config{URL: c.databaseURL, Tenants: tenants, Log: log})
 	if err := mustBeCurrent(ctx, pool); err != nil {

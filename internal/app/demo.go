@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/authsync/authsync/internal/audit"
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
@@ -36,7 +37,13 @@ func (d *Dev) settle(ctx context.Context) error {
 	d.Demo, err = d.App.Store.FindProject(ctx, DemoProject)
 	if errors.Is(err, project.ErrNoProject) {
 		d.progress("making project " + DemoProject)
-		d.Demo, err = d.App.Store.CreateProject(ctx, DemoProject, "", false)
+		err = d.record(ctx, "project.create", func(r *audit.Result) (err error) {
+			d.Demo, err = d.App.Store.CreateProject(ctx, DemoProject, "", false)
+			if err == nil {
+				r.ProjectID, r.ProjectName = &d.Demo.ID, DemoProject
+			}
+			return err
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("project %s: %w", DemoProject, err)
@@ -73,8 +80,21 @@ func (d *Dev) apiKey(ctx context.Context, before config.Secret) (config.Secret, 
 	if !errors.Is(err, project.ErrNoKey) {
 		return "", err
 	}
-	_, secret, err := d.App.Store.CreateKey(ctx, project.KeyInput{Name: devKeyName, Test: true})
+	var key project.Key
+	var secret string
+	err = d.record(ctx, "key.create", func(r *audit.Result) (err error) {
+		key, secret, err = d.App.Store.CreateKey(ctx, project.KeyInput{Name: devKeyName, Test: true})
+		if err == nil {
+			r.ObjectID = key.ID.String()
+		}
+		return err
+	})
 	return config.Secret(secret), err
+}
+
+// record does what nobody asked for by a call, and has it in the audit log.
+func (d *Dev) record(ctx context.Context, action string, act func(*audit.Result) error) error {
+	return d.App.Audit.Do(ctx, audit.Origin{Actor: audit.System, Via: audit.ViaServer}, audit.Action{Name: action}, act)
 }
 
 // demoSecrets creates missing integrations and returns the signing secrets of all.
@@ -84,7 +104,11 @@ func (d *Dev) demoSecrets(ctx context.Context) ([][2]string, error) {
 		_, err := d.App.Store.FindIntegration(ctx, d.Demo.ID, name)
 		if errors.Is(err, project.ErrNoIntegration) {
 			given := map[string]json.RawMessage{"webhook_signing_secret": json.RawMessage(`"` + string(provider.NewSigningSecret(name)) + `"`)}
-			_, err = d.App.Store.PutIntegration(ctx, d.Demo.ID, name, given, nil)
+			err = d.record(ctx, "integration.update", func(r *audit.Result) error {
+				r.ProjectID, r.ProjectName, r.ObjectID = &d.Demo.ID, DemoProject, name
+				_, err := d.App.Store.PutIntegration(ctx, d.Demo.ID, name, given, nil)
+				return err
+			})
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s of project %s: %w", name, DemoProject, err)

@@ -45,14 +45,14 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 		return nil, err
 	}
 	events := inbox.New(a.people, jobs, inbox.Config{Log: a.log}) //nolint:contextcheck // it outlives the start
-	actions := &audit.Log{Database: a.people, Now: time.Now}
-	refusals := audit.NewRefusals(actions, a.log)
+	a.Audit = &audit.Log{Database: a.people, Now: time.Now}
+	refusals := audit.NewRefusals(a.Audit, a.log)
 	a.api, err = api.New(api.Config{
 		Store: a.Store, Events: events, Users: a.mirrors, Records: a.mirrors, Grants: a.mirrors, Backfills: syncrun.NewStore(a.people, a.accounts),
 		Refresher: &refresh.One{Pool: a.people, Accounts: a.shared, Mirror: a.mirrors, Providers: a.providers},
 		Accounts:  a.shared, Outbox: a.deliveries, Idempotency: &idempotency.Keys{Pool: a.people, Keyring: a.keyring, Now: time.Now},
 		Rejections: rejections.Reader{Pool: a.people}, Counts: usage.Reader{Pool: a.people, Now: time.Now},
-		Audit: actions, Refusals: refusals, Digester: a.keyring, Address: a.settings.TrustedProxies.Of,
+		Audit: a.Audit, Refusals: refusals, Digester: a.keyring, Address: a.settings.TrustedProxies.Of,
 		PublicURL: a.settings.PublicURL, Log: a.log, Repair: a.newestRepair,
 	})
 	if err != nil {
@@ -67,7 +67,7 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 	a.metrics.pool("river_ui", pool)
 	a.dashboard, err = dashboard.New(dashboard.Config{
 		Keys: a.Store, Keyring: a.keyring, Pool: pool, Views: a.people, API: a.api, Bearer: a.api.Unlimited, PublicURL: a.settings.PublicURL,
-		Proxies: a.settings.TrustedProxies, Log: a.log, Audit: actions, Refusals: refusals,
+		Proxies: a.settings.TrustedProxies, Log: a.log, Audit: a.Audit, Refusals: refusals,
 	})
 	if err != nil {
 		pool.Close()

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/authsync/authsync/internal/app"
+	"github.com/authsync/authsync/internal/audit"
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/project"
 )
@@ -158,7 +159,16 @@ func (s *session) createFirstKey(ctx context.Context, in newKey) (k client.Key, 
 		}
 		input.ProjectID = &p.ID
 	}
-	key, secret, err := control.Store.CreateKey(ctx, input)
+	var key project.Key
+	var secret string
+	action := audit.Action{Name: "key.create", ProjectID: input.ProjectID}
+	err = control.Audit.Do(ctx, origin("keys create"), action, func(r *audit.Result) (err error) {
+		key, secret, err = control.Store.CreateKey(ctx, input)
+		if err == nil {
+			r.ObjectID, r.Changes = key.ID.String(), map[string]any{"name": in.Name, "role": string(in.Role), "test": in.Test}
+		}
+		return err
+	})
 	if err != nil {
 		return client.Key{}, err
 	}

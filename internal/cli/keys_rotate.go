@@ -2,6 +2,8 @@ package cli
 
 import (
 	"github.com/spf13/cobra"
+
+	"github.com/authsync/authsync/internal/audit"
 )
 
 func (s *session) newKeysRotateEncryption() *cobra.Command {
@@ -25,7 +27,12 @@ It can be repeated at any time, also while servers are running.`,
 				return err
 			}
 			defer func() { err = closeControl(cmd.Context(), control, err) }()
-			n, err := control.Store.Reseal(cmd.Context())
+			var n int
+			err = control.Audit.Do(cmd.Context(), origin("keys rotate-encryption"), audit.Action{Name: "encryption.rotate"}, func(r *audit.Result) (err error) {
+				n, err = control.Store.Reseal(cmd.Context())
+				r.Changes = map[string]any{"resealed": n}
+				return err
+			})
 			if err != nil {
 				return err
 			}

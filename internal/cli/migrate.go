@@ -1,13 +1,16 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
+	"github.com/authsync/authsync/internal/audit"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/schema"
 )
@@ -85,7 +88,9 @@ servers of the previous version are running.`,
 			if err != nil {
 				return err
 			}
-			report, err := schema.Up(cmd.Context(), url.Reveal(), schema.Control, schema.Options{})
+			report, err := s.migrate(cmd.Context(), url.Reveal(), "migrate up", func() (schema.Report, error) {
+				return schema.Up(cmd.Context(), url.Reveal(), schema.Control, schema.Options{})
+			})
 			if err != nil {
 				return err
 			}
@@ -115,7 +120,9 @@ data; reverting the first one drops the inbox and all projects.`,
 			if err := s.confirm(yes, "Tables of "+pgdb.SafeURL(url.Reveal())+" are dropped, and the data in them"); err != nil {
 				return err
 			}
-			report, err := schema.Down(cmd.Context(), url.Reveal(), schema.Control, steps, schema.Options{})
+			report, err := s.migrate(cmd.Context(), url.Reveal(), "migrate down", func() (schema.Report, error) {
+				return schema.Down(cmd.Context(), url.Reveal(), schema.Control, steps, schema.Options{})
+			})
 			if err != nil {
 				return err
 			}
@@ -198,4 +205,60 @@ missing. The exit status is 0 only for current and compatible.`,
 			return err
 		},
 	}
+}
+
+// auditLogExists is true if the table and its trigger function are there.
+const auditLogExists = `
+	SELECT to_regclass('authsync.audit_log') IS NOT NULL AND to_regproc('authsync.protect_audit_log') IS NOT NULL`
+
+// migrate records a migration of the control database around what does it. The first one makes the log, so that it is
+// recorded when it is done, and the one that drops the log is not on record. What changes nothing has no entry.
+func (s *session) migrate(ctx context.Context, url, command string, run func() (schema.Report, error)) (report schema.Report, err error) {
+	begun, err := s.onLog(ctx, url, func(log *audit.Log) (int64, error) {
+		if command == "migrate up" {
+			return 0, nil // it is safe to interrupt and to repeat, and most of the time there is nothing to do
+		}
+		return log.Begin(ctx, origin(command), audit.Action{Name: migrationAction})
+	})
+	if err != nil {
+		return report, err
+	}
+	report, err = run()
+	if err == nil && !report.Changed() && begun == 0 {
+		return report, nil
+	}
+	_, recording := s.onLog(ctx, url, func(log *audit.Log) (int64, error) {
+		id := begun
+		if id == 0 {
+			var err error
+			if id, err = log.Begin(ctx, origin(command), audit.Action{Name: migrationAction}); err != nil {
+				return 0, err
+			}
+		}
+		result := audit.Result{Outcome: audit.Succeeded, Changes: map[string]any{"from": report.From, "to": report.To}}
+		if err != nil {
+			result.Outcome = audit.Failed
+		}
+		return id, log.Finish(ctx, id, result)
+	})
+	if err == nil {
+		err = recording
+	}
+	return report, err
+}
+
+const migrationAction = "schema.migrate"
+
+// onLog gives the audit log of a control database to what writes to it, if that has one.
+func (s *session) onLog(ctx context.Context, url string, write func(*audit.Log) (int64, error)) (id int64, err error) {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return 0, pgdb.Redact(err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var exists bool
+	if err := conn.QueryRow(ctx, auditLogExists).Scan(&exists); err != nil || !exists {
+		return 0, err
+	}
+	return write(&audit.Log{Database: conn, Now: s.Now})
 }

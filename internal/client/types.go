@@ -17,6 +17,7 @@ type (
 	BackfillStart     = wire.BackfillStart
 	Key               = wire.Key
 	KeyOrder          = wire.KeyOrder
+	AuditEntry        = wire.AuditEntry
 	Reader            = wire.Reader
 	Grant             = wire.Grant
 
