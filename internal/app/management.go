@@ -92,7 +92,7 @@ func (a *App) routeManagement(routes *mux.Router) {
 	routes.PathPrefix(api.Prefix + "/").Handler(a.metrics.area("api", a.api))
 	pages := a.metrics.area("dashboard", a.dashboard)
 	routes.Handle("/", pages).MatcherFunc(wantsPage)
-	for _, path := range []string{dashboard.SignInPath, dashboard.SignOutPath, dashboard.NewProjectPath} {
+	for _, path := range []string{dashboard.SignInPath, dashboard.SignOutPath, dashboard.NewProjectPath, dashboard.AuditPath} {
 		routes.Handle(path, pages)
 	}
 	for _, path := range []string{dashboard.RiverPath, dashboard.ProjectsPath, dashboard.KeysPath, dashboard.AssetsPath} {

@@ -8,7 +8,9 @@
 //	/projects/{project}/records/{type}[/{id}]  the mirror: rows, who set each column, the history
 //	/projects/{project}/destinations[/{destination}]  where changes are sent, and their health
 //	/projects/{project}/deliveries[/{delivery}]  what was sent, and what was answered
+//	/projects/{project}/audit                who changed something of the project
 //	/keys                                    creates and revokes API keys
+//	/audit                                   who changed something, of all projects
 //	/river/                                  River UI, as its module carries it: jobs
 //	/sign-in                                 asks for an API key, and shows who is signed in
 //	/sign-out                                ends the browser's session

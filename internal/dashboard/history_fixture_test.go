@@ -96,7 +96,7 @@ func (s *site) everyPage(t *testing.T) []string {
 		pages = append(pages, s.path("destinations", "new")+"?type="+typ)
 	}
 	return append(pages, s.path("destinations"), s.path("destinations", "new"), s.outbound(t), s.outbound(t)+"/change", s.outbound(t)+"/preview",
-		s.outbound(t)+"/replay", s.outbound(t)+"/replay?state=failed", s.path("deliveries"), s.delivery(t))
+		s.outbound(t)+"/replay", s.outbound(t)+"/replay?state=failed", s.path("deliveries"), s.delivery(t), s.path("audit"))
 }
 
 func must(r *http.Request, err error) *http.Request {

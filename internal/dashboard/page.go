@@ -290,6 +290,7 @@ func (d *Dashboard) pages(routes *http.ServeMux) {
 	routes.HandleFunc("POST "+one+"/delete", d.act(deleteProject))
 	d.integrationPages(routes)
 	d.destinationPages(routes)
+	d.auditPages(routes)
 	routes.HandleFunc("GET "+KeysPath, d.page(only(project.Admin, listKeys)))
 	routes.HandleFunc("POST "+KeysPath, d.act(createKey))
 	routes.HandleFunc("POST "+KeysPath+"/{key}/revoke", d.act(revokeKey))

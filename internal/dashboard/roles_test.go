@@ -97,10 +97,10 @@ func TestReadersSeeNoFormAndAreRefused(t *testing.T) {
 	s := newSite(t)
 	s.history(t)
 	reader := s.enter(t, project.KeyInput{Name: "reader", Role: project.ReadOnly})
-	for _, path := range append(s.everyPage(t), "/", "/new-project", "/keys", s.path("replay")) {
+	for _, path := range append(s.everyPage(t), "/", "/new-project", "/keys", "/audit", s.path("replay")) {
 		page := s.get(t, path, reader)
 		require.Contains(t, []int{http.StatusOK, http.StatusForbidden}, page.status, path)
-		require.Equal(t, page.status == http.StatusForbidden, isForm.MatchString(path), path)
+		require.Equal(t, page.status == http.StatusForbidden, isForm.MatchString(path) || strings.HasSuffix(path, "/audit"), path)
 		for _, f := range page.forms("") {
 			require.True(t, f.action == "/sign-out" || strings.HasPrefix(f.action, "GET "), "%s has a form to %s", path, f.action)
 		}

@@ -171,7 +171,7 @@ func localPath(next string) string {
 	switch {
 	case page == RiverPath:
 		page += "/"
-	case page != home && page != KeysPath && page != NewProjectPath && !isPage(ProjectsPath) && !isPage(RiverPath):
+	case page != home && page != KeysPath && page != AuditPath && page != NewProjectPath && !isPage(ProjectsPath) && !isPage(RiverPath):
 		return home
 	}
 	if u.RawQuery != "" {

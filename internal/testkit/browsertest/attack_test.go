@@ -39,7 +39,7 @@ func TestStoredScriptsDoNotRun(t *testing.T) {
 	b.signIn(s.Key(s.t, project.KeyInput{Name: hostile[:100]}))
 	id := shop.ID.String()
 	for _, path := range append(s.everyPage(shop, hostileID, "org_1"),
-		pathOf(id, "events", s.Event(s.t, "user.updated")), pathOf(id, "records", "membership", record.MembershipID("org_1", hostileID)), pathOf(id, "replay"), "/keys", "/new-project",
+		pathOf(id, "events", s.Event(s.t, "user.updated")), pathOf(id, "records", "membership", record.MembershipID("org_1", hostileID)), pathOf(id, "replay"), "/keys", "/new-project", "/audit", pathOf(id, "audit"),
 	) {
 		b.open(path)
 	}

@@ -61,3 +61,17 @@ func TestAReadOnlyKeyIsOfferedNoChange(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, searches, 6)
 }
+
+// The audit log is for admins, and is read as the other pages are.
+func TestAuditLogIsRead(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	shop := s.Shop(t)
+	b := newBrowser(t, s.URL)
+	b.signIn(s.Key(s.t, project.KeyInput{Name: "ada"}))
+	for _, path := range []string{"/audit", "/audit?action=session&outcome=succeeded", pathOf(shop.ID.String(), "audit"), pathOf(shop.ID.String(), "audit") + "?outcome=refused"} {
+		b.open(path)
+	}
+	b.open("/audit")
+	require.Contains(t, b.words("#audit"), "session.create")
+}
