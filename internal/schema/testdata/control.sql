@@ -85,7 +85,7 @@ $$;
 
 COMMENT ON FUNCTION authsync.audit_retention() IS 'How long rows of authsync.audit_log are kept, and cannot be deleted.';
 
-CREATE FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[]) RETURNS void
+CREATE FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[], p_coalesced bigint[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -94,13 +94,21 @@ BEGIN
     -- Like all writers of several deliveries, to avoid deadlocks.
     PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
     UPDATE authsync.deliveries AS d
-    SET begun = true
+    SET begun       = true,
+        begun_at    = p_now,
+        attempt_log = CASE
+            WHEN d.begun_at IS NULL THEN d.attempt_log
+            ELSE authsync.add_attempt(d.attempt_log, d.begun_at, NULL, 'unknown', NULL, NULL, NULL)
+        END
     -- Written so that only the index on id can be used.
-    WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id AND NOT d.begun;
+    WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id;
+    UPDATE authsync.deliveries AS d
+    SET begun = true
+    WHERE d.id = ANY (p_coalesced) AND d.destination_id IS NOT DISTINCT FROM p_destination_id AND NOT d.begun;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Records, before they are sent, that deliveries may have arrived.';
+COMMENT ON FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[], p_coalesced bigint[], p_now timestamp with time zone) IS 'Records, before they are sent, that deliveries may have arrived.';
 
 CREATE FUNCTION authsync.block_limit(p_scope text, p_bucket text, p_until timestamp with time zone, p_reason text) RETURNS void
     LANGUAGE sql
@@ -644,6 +652,73 @@ $_$;
 
 COMMENT ON FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) IS 'Makes the inbox''s partitions of some days, and of all days that have rows in the default partition.';
 
+CREATE FUNCTION authsync.pending_messages(p_project_id uuid, p_until bigint, p_limit integer) RETURNS TABLE(inbox_id bigint, received_from timestamp with time zone, received_to timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET enable_incremental_sort TO 'off'
+    SET enable_hashagg TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_material TO 'off'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_until bigint := least(p_until, 9000000000000000000); -- leaves room for the longest spread
+BEGIN
+    RETURN QUERY
+    SELECT n.inbox_id, min(n.received_from), max(n.received_to)
+    FROM (
+        SELECT u.inbox_id, p.received_from, p.received_to
+        FROM unnest('{0,1,2,3}'::smallint[]) AS c (spread)
+        CROSS JOIN LATERAL (
+            SELECT min(l.last_id) AS last_id
+            FROM (
+                SELECT DISTINCT q.last_id
+                FROM authsync.inbox_pending AS q
+                WHERE q.project_id = p_project_id AND q.spread = c.spread AND q.last_id <= v_until
+                ORDER BY q.last_id DESC
+                LIMIT p_limit
+            ) AS l
+        ) AS f
+        CROSS JOIN LATERAL (
+            SELECT q.inbox_ids, q.received_from, q.received_to
+            FROM authsync.inbox_pending AS q
+            WHERE q.project_id = p_project_id AND q.spread = c.spread AND q.last_id BETWEEN f.last_id AND v_until
+            OFFSET 0 -- keeps the planner from reading all that end before p_until, and comparing then
+        ) AS p
+        CROSS JOIN LATERAL unnest(p.inbox_ids[greatest(cardinality(p.inbox_ids) - p_limit + 1, 1):]) AS u (inbox_id)
+        UNION ALL
+        SELECT u.inbox_id, p.received_from, p.received_to
+        FROM (VALUES (0::smallint, 63), (1::smallint, 4095), (2::smallint, 262143), (3::smallint, NULL)) AS c (spread, longest)
+        CROSS JOIN LATERAL (
+            SELECT q.inbox_ids, q.received_from, q.received_to
+            FROM authsync.inbox_pending AS q
+            WHERE q.project_id = p_project_id AND q.spread = c.spread
+              AND q.last_id > v_until AND q.last_id <= coalesce(v_until + c.longest, 9223372036854775807)
+              AND q.inbox_ids[1] <= v_until
+        ) AS p
+        CROSS JOIN LATERAL unnest(p.inbox_ids) AS u (inbox_id)
+        WHERE u.inbox_id <= v_until
+        UNION ALL
+        (SELECT o.inbox_id, min(o.received_at), max(o.received_at)
+        FROM authsync.event_outcomes AS o
+        WHERE o.project_id = p_project_id AND o.outcome = 'pending' AND o.inbox_id <= v_until
+        GROUP BY o.inbox_id
+        ORDER BY o.inbox_id DESC
+        LIMIT p_limit)
+    ) AS n
+    GROUP BY n.inbox_id
+    ORDER BY n.inbox_id DESC
+    LIMIT p_limit;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.pending_messages(p_project_id uuid, p_until bigint, p_limit integer) IS 'The newest messages of a project that wait to be applied, or have events that were deferred.';
+
 CREATE FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_order_keys text[]) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -906,6 +981,7 @@ BEGIN
                     THEN authsync.add_attempt(m.attempt_log, p_now, m.duration_ms, m.outcome, m.status, m.reason, m.response)
                 ELSE d.attempt_log
             END,
+            begun_at        = NULL,
             finished_at     = p_now
         FROM member AS m
         WHERE d.id = m.id
@@ -927,7 +1003,8 @@ BEGIN
                     d.attempt_log, p_now, r.duration_ms, CASE WHEN r.outcome = 'later' THEN 'deferred' ELSE 'retried' END,
                     r.status, r.reason, r.response)
                 ELSE d.attempt_log
-            END
+            END,
+            begun_at        = NULL
         FROM result AS r
         WHERE d.id = r.id AND r.outcome IN ('retry', 'probe', 'later')
     ),
@@ -1941,6 +2018,36 @@ $$;
 
 COMMENT ON FUNCTION authsync.take_permit(p_scope text, p_bucket text, p_requests integer, p_per interval, p_daily integer, p_zone text, p_late interval, p_patience interval, p_now timestamp with time zone) IS 'Grants requests of an account within its rate limits, over all processes.';
 
+CREATE FUNCTION authsync.trace_parents(p_project_id uuid, p_event_ids text[]) RETURNS TABLE(event_id text, traceparent text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT w.event_id, i.traceparent
+    FROM unnest(p_event_ids) AS w (event_id)
+    CROSS JOIN LATERAL (
+        SELECT m.headers ->> 'Traceparent' AS traceparent
+        FROM (
+            SELECT o.inbox_id, o.received_at, o.project_id, o.outcome
+            FROM authsync.event_outcomes AS o
+            WHERE o.event_id = w.event_id
+            ORDER BY o.event_id DESC, o.inbox_id DESC, o.ordinal DESC
+            LIMIT 10
+        ) AS e
+        CROSS JOIN LATERAL (
+            SELECT n.headers
+            FROM authsync.inbox AS n
+            WHERE n.id = e.inbox_id AND n.received_at = e.received_at
+            LIMIT 1
+        ) AS m
+        WHERE e.project_id = p_project_id AND e.outcome = 'applied'
+        ORDER BY e.inbox_id
+        LIMIT 1
+    ) AS i
+    WHERE i.traceparent IS NOT NULL;
+$$;
+
+COMMENT ON FUNCTION authsync.trace_parents(p_project_id uuid, p_event_ids text[]) IS 'The traceparents of the messages that brought some events.';
+
 CREATE TABLE authsync.api_keys (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     project_id uuid,
@@ -2055,6 +2162,7 @@ CREATE TABLE authsync.deliveries (
     reason text,
     coalesced_into bigint,
     begun boolean DEFAULT false NOT NULL,
+    begun_at timestamp with time zone,
     attempts integer DEFAULT 0 NOT NULL,
     next_attempt_at timestamp with time zone,
     last_attempt_at timestamp with time zone,
@@ -2095,6 +2203,8 @@ COMMENT ON COLUMN authsync.deliveries.reason IS 'Why it is in its state, where t
 COMMENT ON COLUMN authsync.deliveries.coalesced_into IS 'The later delivery that carries its change.';
 
 COMMENT ON COLUMN authsync.deliveries.begun IS 'Sending a state with this change has begun at least once, so it may have arrived whatever else is recorded.';
+
+COMMENT ON COLUMN authsync.deliveries.begun_at IS 'When the attempt began whose outcome is not recorded: it is under way, or its process died. Destinations that take states only; see begin_deliveries.';
 
 COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
 
@@ -2433,7 +2543,8 @@ CREATE TABLE authsync.inbox (
     verified_by text,
     received_at timestamp with time zone NOT NULL,
     headers jsonb NOT NULL,
-    body bytea NOT NULL
+    body bytea NOT NULL,
+    excluded jsonb
 )
 PARTITION BY RANGE (received_at);
 
@@ -2448,6 +2559,8 @@ COMMENT ON COLUMN authsync.inbox.received_at IS 'When the request had been read 
 COMMENT ON COLUMN authsync.inbox.headers IS 'The request headers worth keeping; never a credential.';
 
 COMMENT ON COLUMN authsync.inbox.body IS 'The raw bytes of the request body. To read it: convert_from(body, ''UTF8'').';
+
+COMMENT ON COLUMN authsync.inbox.excluded IS 'The entries of option exclude whose fields were removed from the body before it was stored; NULL: none.';
 
 CREATE VIEW authsync.event_failures AS
  SELECT e.project_id,
@@ -2659,7 +2772,8 @@ CREATE TABLE authsync.inbox_default (
     verified_by text,
     received_at timestamp with time zone NOT NULL,
     headers jsonb NOT NULL,
-    body bytea NOT NULL
+    body bytea NOT NULL,
+    excluded jsonb
 );
 
 COMMENT ON TABLE authsync.inbox_default IS 'Messages of days without a partition; normally empty.';
@@ -2680,7 +2794,15 @@ CREATE TABLE authsync.inbox_pending (
     messages integer GENERATED ALWAYS AS (cardinality(inbox_ids)) STORED NOT NULL,
     bytes bigint NOT NULL,
     received_from timestamp with time zone NOT NULL,
-    received_to timestamp with time zone NOT NULL
+    received_to timestamp with time zone NOT NULL,
+    last_id bigint GENERATED ALWAYS AS (inbox_ids[cardinality(inbox_ids)]) STORED,
+    spread smallint GENERATED ALWAYS AS (
+CASE
+    WHEN ((inbox_ids[cardinality(inbox_ids)] - inbox_ids[1]) < 64) THEN 0
+    WHEN ((inbox_ids[cardinality(inbox_ids)] - inbox_ids[1]) < 4096) THEN 1
+    WHEN ((inbox_ids[cardinality(inbox_ids)] - inbox_ids[1]) < 262144) THEN 2
+    ELSE 3
+END) STORED
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_insert_threshold='-1');
 
@@ -2695,6 +2817,10 @@ COMMENT ON COLUMN authsync.inbox_pending.bytes IS 'Total size of their bodies.';
 COMMENT ON COLUMN authsync.inbox_pending.received_from IS 'When the first of them was received; with received_to it limits which partitions are read.';
 
 COMMENT ON COLUMN authsync.inbox_pending.received_to IS 'When the last of them was received.';
+
+COMMENT ON COLUMN authsync.inbox_pending.last_id IS 'The newest of the messages.';
+
+COMMENT ON COLUMN authsync.inbox_pending.spread IS 'How far the ids are apart: less than 64 (0), 4096 (1), 262144 (2), or more (3). Commits overlap, and a replay takes messages of any age; see pending_messages.';
 
 ALTER TABLE authsync.inbox_pending ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME authsync.inbox_pending_id_seq
@@ -3548,6 +3674,8 @@ CREATE INDEX inbox_default_project_id_id_idx ON authsync.inbox_default USING btr
 CREATE INDEX inbox_provider_idx ON ONLY authsync.inbox USING btree (project_id, provider, id);
 
 CREATE INDEX inbox_default_project_id_provider_id_idx ON authsync.inbox_default USING btree (project_id, provider, id);
+
+CREATE INDEX inbox_pending_newest_idx ON authsync.inbox_pending USING btree (project_id, spread, last_id);
 
 CREATE INDEX refresh_requests_next_attempt_at_idx ON authsync.refresh_requests USING btree (project_id, provider, next_attempt_at) WHERE (abandoned_at IS NULL);
 

@@ -3,7 +3,8 @@
 -- Repeatable: no; it changes nothing itself.
 -- Order:      the newest last, each with a number; of these the last ten are kept.
 -- Result:     the log. An attempt has its number, attempted_at (when it was recorded; of an unknown one when it began), outcome
---             (delivered, retried, deferred, failed, cancelled, unknown), and where there is one its status, duration_ms, reason and response, of both
+--             (delivered, retried, deferred, failed, cancelled, unknown), and where there is one its status, duration_ms, reason and
+--             response, of both
 --             the beginning.
 CREATE OR REPLACE FUNCTION authsync.add_attempt(
     p_log         jsonb[],
