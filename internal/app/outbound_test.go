@@ -3,6 +3,7 @@ package app_test
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/registry"
 	"github.com/authsync/authsync/internal/testkit/userapitest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -59,4 +61,37 @@ func TestProvidersAreReadWhereTheOperatorAllows(t *testing.T) {
 	})
 	require.Equal(t, "failed", run.State)
 	require.Contains(t, *run.Error, "AUTHSYNC_ALLOW_TARGETS")
+}
+
+// TestWorkOSIsReadAndReceived: existing users are read with the API key, and webhooks arrive with the preset's signature.
+func TestWorkOSIsReadAndReceived(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	server := demoprovider.NewWorkOS(demoprovider.NewAccount(150), userapitest.NewClock().Now)
+	server.Organizations.Add("Engines", []demoprovider.Member{{User: 1, Role: "admin"}, {User: 2, Role: "member"}})
+	server.Inactive = map[[2]int]bool{{0, 2}: true}
+	base := userapitest.Start(t, server)
+	in.settings.AllowTargets = egress.Loopback()
+	a, _ := in.start(t, config.Roles{Receiver: true, Worker: true, API: true})
+	c := client.New(a.URL(), in.key)
+	t.Cleanup(c.Close)
+	require.NoError(t, c.Do(t.Context(), http.MethodPut, "/projects/shop/integrations/workos", map[string]any{
+		"credentials": map[string]any{"secret_key": demoprovider.WorkOSKey, "webhook_signing_secret": "the-secret-of-the-endpoint-7391"},
+		"options":     map[string]any{"base_url": base},
+	}, nil))
+	count := func(query string) (n int) {
+		require.NoError(t, in.mirror.QueryRow(t.Context(), query).Scan(&n))
+		return n
+	}
+	waittest.Until(t, func() bool { return count(`SELECT count(*) FROM capydb_auth.memberships WHERE role IS NOT NULL`) == 2 })
+	require.Equal(t, 150, count(`SELECT count(*) FROM capydb_auth.active_users WHERE provider = 'workos'`))
+	require.Equal(t, 1, count(`SELECT count(*) FROM capydb_auth.active_memberships`), "the other was deactivated")
+
+	kind, err := registry.Lookup("workos")
+	require.NoError(t, err)
+	header, body, err := kind.Sign(provider.Sample{Type: "user.created", UserID: "user_new"},
+		provider.Credentials{WebhookSigningSecret: provider.Secrets{"the-secret-of-the-endpoint-7391"}}, provider.Options{}, time.Now())
+	require.NoError(t, err)
+	require.NoError(t, c.Deliver(t.Context(), "workos", in.projectID, header, body))
+	waittest.Until(t, func() bool { return in.users(t) == 151 })
 }

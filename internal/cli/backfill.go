@@ -19,7 +19,7 @@ After the users it reads the organizations, memberships and invitations, if the
 integration mirrors them (option record_types) and the provider lists them. Auth0
 lists members by organization: how many calls that takes is shown before it begins.
 
-Credentials for reading users must be stored: secret_key for Clerk; domain,
+Credentials for reading users must be stored: secret_key for Clerk and WorkOS; domain,
 client_id and client_secret for Auth0; session_token and option base_url, or option
 source, for Better Auth.`,
 		Example: "  authsync backfill shop clerk\n" +

@@ -97,7 +97,7 @@ it once: authsync never shows it again. Clerk generates its own.`,
 	f.StringVar(&g.all.env, "credentials-env", "", "environment variable with the same")
 	f.StringVar(&g.signing.file, "webhook-signing-secret-file", "", "file with the signing secret, or several, one per line; - is standard input")
 	f.StringVar(&g.signing.env, "webhook-signing-secret-env", "", "environment variable with the same")
-	f.StringVar(&g.secretKey.file, "secret-key-file", "", "file with the provider's API key (Clerk: sk_…); - is standard input")
+	f.StringVar(&g.secretKey.file, "secret-key-file", "", "file with the provider's API key (Clerk, WorkOS: sk_…); - is standard input")
 	f.StringVar(&g.secretKey.env, "secret-key-env", "", "environment variable with the same")
 	f.BoolVar(&g.generate, "generate-secret", false, "generate the webhook signing secret and print it once")
 	f.BoolVar(&g.replace, "replace-secret", false, "with --generate-secret: replace the current secret, which is then rejected")

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/workos"
 )
 
 // setup is what a person must know to connect a provider.
@@ -111,7 +112,7 @@ func setupOf(providerName string) setup {
 	}
 }
 
-// setupOfDefinition is for a provider that a definition describes; nothing is read from it.
+// setupOfDefinition is for a provider that a definition describes; of these, only WorkOS can be read.
 func setupOfDefinition(providerName string) setup {
 	clicks := []string{
 		"Open the dashboard of " + provider.Title(providerName) + ", and add a webhook.",
@@ -122,5 +123,12 @@ func setupOfDefinition(providerName string) setup {
 	if strings.HasPrefix(providerName, provider.CustomPrefix) {
 		clicks = append([]string{"Store its definition: authsync integrations set PROJECT " + providerName + " -f FILE."}, clicks...)
 	}
-	return setup{Clicks: clicks, Absent: true}
+	s := setup{Clicks: clicks, Absent: true}
+	if providerName == workos.Name {
+		s.Ways = []way{{
+			Title: "The API key of the environment", Text: "WorkOS dashboard: API Keys.",
+			Inputs: []input{{Name: "credential.secret_key", Label: "API key", Hint: "sk_…", Secret: true}},
+		}}
+	}
+	return s
 }

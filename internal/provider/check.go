@@ -2,6 +2,7 @@ package provider
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -49,20 +50,25 @@ func (s Secret) Check(field string) error {
 // name is the current provider's.
 func CheckOwner(name string, c Credentials, o Options) error {
 	for _, field := range []struct {
-		given        bool
-		field, owner string
+		given  bool
+		field  string
+		owners []string
 	}{
-		{c.WebhookAuthorization != nil, "credentials.webhook_authorization", Auth0},
-		{c.SecretKey != "", "credentials.secret_key", Clerk},
-		{c.Domain != "", "credentials.domain", Auth0},
-		{c.ClientID != "", "credentials.client_id", Auth0},
-		{c.ClientSecret != "", "credentials.client_secret", Auth0},
-		{c.SessionToken != "", "credentials.session_token", BetterAuth},
-		{c.DatabaseURL != "", "credentials.database_url", BetterAuth},
-		{o.Source != nil, "options.source", BetterAuth},
+		{c.WebhookAuthorization != nil, "credentials.webhook_authorization", []string{Auth0}},
+		{c.SecretKey != "", "credentials.secret_key", []string{Clerk, "workos"}},
+		{c.Domain != "", "credentials.domain", []string{Auth0}},
+		{c.ClientID != "", "credentials.client_id", []string{Auth0}},
+		{c.ClientSecret != "", "credentials.client_secret", []string{Auth0}},
+		{c.SessionToken != "", "credentials.session_token", []string{BetterAuth}},
+		{c.DatabaseURL != "", "credentials.database_url", []string{BetterAuth}},
+		{o.Source != nil, "options.source", []string{BetterAuth}},
 	} {
-		if field.given && field.owner != name {
-			return fmt.Errorf("%s is for %s only", field.field, Title(field.owner))
+		if field.given && !slices.Contains(field.owners, name) {
+			titles := make([]string, len(field.owners))
+			for i, owner := range field.owners {
+				titles[i] = Title(owner)
+			}
+			return fmt.Errorf("%s is for %s only", field.field, strings.Join(titles, " and "))
 		}
 	}
 	if o.Definition != nil && !strings.HasPrefix(name, CustomPrefix) {

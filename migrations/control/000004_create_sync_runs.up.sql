@@ -31,7 +31,7 @@ CREATE TABLE authsync.sync_runs (
     finished_at          timestamptz,
     CONSTRAINT sync_runs_pkey PRIMARY KEY (id),
     CONSTRAINT sync_runs_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects (id) ON DELETE CASCADE,
-    CONSTRAINT sync_runs_provider_check CHECK (provider IN ('auth0', 'clerk', 'better_auth')),
+    CONSTRAINT sync_runs_provider_check CHECK (provider ~ '^[a-z][a-z0-9_]{0,39}$'),
     CONSTRAINT sync_runs_kind_check CHECK (kind IN ('backfill', 'reconcile')),
     CONSTRAINT sync_runs_state_check CHECK (state IN ('running', 'waiting', 'done', 'failed', 'cancelled')),
     CONSTRAINT sync_runs_phase_check CHECK (phase IN ('walk', 'records', 'orphaned', 'confirm')),
@@ -77,7 +77,7 @@ CREATE TABLE authsync.refresh_requests (
     abandoned_at    timestamptz,
     CONSTRAINT refresh_requests_pkey PRIMARY KEY (project_id, provider, user_id),
     CONSTRAINT refresh_requests_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects (id) ON DELETE CASCADE,
-    CONSTRAINT refresh_requests_provider_check CHECK (provider IN ('auth0', 'clerk', 'better_auth'))
+    CONSTRAINT refresh_requests_provider_check CHECK (provider ~ '^[a-z][a-z0-9_]{0,39}$')
 );
 
 COMMENT ON TABLE authsync.refresh_requests IS 'Users to be read from their provider; a row is deleted once its user was read. Read the view authsync.pending_refreshes instead.';

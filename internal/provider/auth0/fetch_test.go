@@ -205,5 +205,5 @@ func TestNewSourceSaysWhatIsMissing(t *testing.T) {
 	require.ErrorIs(t, err, userapi.ErrNoCredentials)
 	require.ErrorContains(t, err, "missing: credentials.client_id, credentials.client_secret (")
 	_, err = auth0.New().NewVerifier(provider.Credentials{SecretKey: "sk_test_x"}, provider.Options{})
-	require.EqualError(t, err, "credentials.secret_key is for Clerk only")
+	require.EqualError(t, err, "credentials.secret_key is for Clerk and WorkOS only")
 }

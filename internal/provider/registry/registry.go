@@ -8,6 +8,7 @@ import (
 	"github.com/authsync/authsync/internal/provider/betterauth"
 	"github.com/authsync/authsync/internal/provider/clerk"
 	"github.com/authsync/authsync/internal/provider/custom"
+	"github.com/authsync/authsync/internal/provider/workos"
 )
 
 // All returns the providers with a package of their own, in the order of provider.Names.
@@ -26,6 +27,9 @@ func Lookup(name string) (provider.Provider, error) {
 		if p.Name() == canonical {
 			return p, nil
 		}
+	}
+	if canonical == workos.Name {
+		return workos.New(), nil // a preset that can be read, too
 	}
 	return custom.New(canonical), nil
 }

@@ -3134,7 +3134,7 @@ CREATE TABLE authsync.sync_runs (
     CONSTRAINT sync_runs_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['running'::text, 'waiting'::text])))),
     CONSTRAINT sync_runs_kind_check CHECK ((kind = ANY (ARRAY['backfill'::text, 'reconcile'::text]))),
     CONSTRAINT sync_runs_phase_check CHECK ((phase = ANY (ARRAY['walk'::text, 'records'::text, 'orphaned'::text, 'confirm'::text]))),
-    CONSTRAINT sync_runs_provider_check CHECK ((provider = ANY (ARRAY['auth0'::text, 'clerk'::text, 'better_auth'::text]))),
+    CONSTRAINT sync_runs_provider_check CHECK ((provider ~ '^[a-z][a-z0-9_]{0,39}$'::text)),
     CONSTRAINT sync_runs_state_check CHECK ((state = ANY (ARRAY['running'::text, 'waiting'::text, 'done'::text, 'failed'::text, 'cancelled'::text])))
 );
 
@@ -3249,7 +3249,7 @@ CREATE TABLE authsync.refresh_requests (
     next_attempt_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     last_error text,
     abandoned_at timestamp with time zone,
-    CONSTRAINT refresh_requests_provider_check CHECK ((provider = ANY (ARRAY['auth0'::text, 'clerk'::text, 'better_auth'::text])))
+    CONSTRAINT refresh_requests_provider_check CHECK ((provider ~ '^[a-z][a-z0-9_]{0,39}$'::text))
 );
 
 COMMENT ON TABLE authsync.refresh_requests IS 'Users to be read from their provider; a row is deleted once its user was read. Read the view authsync.pending_refreshes instead.';
