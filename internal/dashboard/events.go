@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/provider"
@@ -58,7 +59,7 @@ func listEvents(v *visit) (view, error) {
 // eventFilter has all that events can be chosen by.
 func eventFilter(v *visit, query url.Values, fault *problemError) filterForm {
 	providers := formField{Name: "provider", Label: "Provider", All: "all"}
-	for _, name := range provider.Names() {
+	for _, name := range slices.Concat(provider.Names(), provider.Presets()) {
 		providers.Choices = append(providers.Choices, choice{name, provider.Title(name)})
 	}
 	return newFilter(

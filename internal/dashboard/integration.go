@@ -8,6 +8,7 @@ import (
 
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/preview"
 )
 
 // signingSecret is the credential that proves messages genuine.
@@ -28,6 +29,8 @@ type integrationData struct {
 	Made string
 	// Offered is the secret that the form stores if one is to be generated, sealed; see offerSecret.
 	Offered string
+	// Preview is what a definition makes of a request; nil: none was tried.
+	Preview *preview.Result
 	// Fault is what was wrong with the form Sent, and Entered what had been entered that is no secret.
 	Fault   *problemError
 	Sent    string

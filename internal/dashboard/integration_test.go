@@ -10,7 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/custom"
 	"github.com/authsync/authsync/internal/testkit/sitetest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -50,9 +52,9 @@ func TestAProviderIsConnectedStepByStep(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	require.NoError(t, s.Store.DeleteIntegration(t.Context(), s.shop.ID, provider.Clerk))
-	project := s.get(t, s.path(), s.all)
+	overview := s.get(t, s.path(), s.all)
 	require.Equal(t, []string{s.path("integrations", "auth0"), s.path("integrations", "clerk"), s.path("integrations", "better_auth")},
-		project.links(s.path("integrations")))
+		overview.links(s.path("integrations"))[:3])
 	clerk := s.get(t, s.path("integrations", "clerk"), s.all)
 	clerk = s.do(t, clerk.formWith(t, "connect"), s.all)
 	require.Contains(t, clerk.notice(t), "Clerk is connected")
@@ -244,6 +246,69 @@ func TestTheSnippetIsThatOfTheREADME(t *testing.T) {
 	snippet, err := os.ReadFile("pages/better-auth.ts")
 	require.NoError(t, err)
 	require.Contains(t, string(readme), "```ts\n"+string(snippet)+"```\n")
+}
+
+// A provider of one's own is described, tried and connected in the browser, and its definition changed there.
+func TestADefinitionIsWrittenInTheBrowser(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	overview := s.get(t, s.path(), s.all)
+	name := overview.form(t, "GET "+s.path("integrations"))
+	require.Equal(t, http.StatusUnprocessableEntity, s.get(t, s.path("integrations")+"?name=9", s.all).status)
+	led := s.get(t, strings.TrimPrefix(name.action, "GET ")+"?name=acme", s.all)
+	require.Equal(t, http.StatusSeeOther, led.status)
+	here := s.path("integrations", "custom:acme")
+	require.Equal(t, here, led.header.Get("Location"))
+
+	page := s.get(t, here, s.all)
+	form := page.formWith(t, "connect")
+	require.Contains(t, form.values.Get("definition"), "title: Acme ID")
+	form.values.Set("definition", "title: Acme\nsignature: {scheme: svx}\n")
+	refused := s.post(t, form, s.all)
+	require.Equal(t, http.StatusUnprocessableEntity, refused.status)
+	require.Contains(t, refused.words, "line:2:")
+	require.Contains(t, refused.formWith(t, "connect").values.Get("definition"), "scheme: svx", "what was entered is kept")
+
+	definition := "title: Acme\nsignature:\n  scheme: svix\nevent:\n  type: .kind\ntypes:\n  \"on\": user.created # of theirs\nrecords:\n  user:\n    id: .id\n    email: .mail\n"
+	form.values.Set("definition", definition)
+	form.values.Set("body", `{"kind": "on", "id": "u1", "mail": "<script>ada@example.com"}`)
+	form.values.Set("do", "preview")
+	tried := s.post(t, form, s.all)
+	require.Equal(t, http.StatusOK, tried.status)
+	for _, words := range []string{"What would be stored", "ada@example.com", "user u1", "applied"} {
+		require.Contains(t, tried.words, words)
+	}
+	require.Equal(t, http.StatusOK, s.get(t, here, s.all).status)
+	_, _, err := s.Store.Credentials(t.Context(), s.shop.ID, "custom:acme")
+	require.Error(t, err, "nothing is stored")
+
+	form.values.Set("do", "store")
+	page = s.do(t, form, s.all)
+	require.Contains(t, page.words, "is connected")
+	s.do(t, page.formWith(t, "options"), s.all, "sessions", "yes")
+	edit := s.get(t, here, s.all).formWith(t, "definition")
+	require.Equal(t, "title: Acme\nsignature:\n  scheme: svix\nevent:\n  type: .kind\ntypes:\n  on: user.created\nrecords:\n  user:\n    email: .mail\n    id: .id\n",
+		strings.TrimPrefix(edit.values.Get("definition"), "\n"), "as people write it")
+	page = s.do(t, edit, s.all, "definition", edit.values.Get("definition")+"    username: .nick\n", "do", "store")
+	require.Contains(t, page.notice(t), "The definition is stored")
+	_, options, err := s.Store.Credentials(t.Context(), s.shop.ID, "custom:acme")
+	require.NoError(t, err)
+	require.JSONEq(t, `{"title": "Acme", "signature": {"scheme": "svix"}, "event": {"type": ".kind"}, "types": {"on": "user.created"},
+		"records": {"user": {"id": ".id", "email": ".mail", "username": ".nick"}}}`, string(options.Definition))
+	require.Contains(t, options.RecordTypes, provider.MirrorSessions, "the other options stay")
+
+	reader := s.get(t, here, s.enter(t, project.KeyInput{Name: "reader", Role: project.ReadOnly}))
+	require.Contains(t, reader.words, "username: .nick")
+	require.Empty(t, reader.forms(here))
+}
+
+// What the form begins with is a definition.
+func TestTheFirstDefinitionIsOne(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("pages/definition.yaml")
+	require.NoError(t, err)
+	_, err = custom.ReadFile("definition.yaml", text)
+	require.NoError(t, err)
 }
 
 // A provider that a definition describes has steps of its own, and nothing is read from it. Options that have no field stay.

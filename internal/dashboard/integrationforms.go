@@ -36,10 +36,17 @@ func (d *Dashboard) putIntegration(v *visit) (done, error) {
 	if err != nil {
 		return done{}, &problemError{Status: http.StatusNotFound, Detail: err.Error()}
 	}
+	isOwn := strings.HasPrefix(name, provider.CustomPrefix)
+	if isOwn && v.entered("do") == "preview" {
+		return d.previewDefinition(v, name)
+	}
 	order, generated := integrationOrder{}, ""
 	var notice string
 	switch sent := v.entered("form"); sent {
 	case "connect":
+		if isOwn {
+			order.Options, err = definitionOrder(v, true)
+		}
 		notice = provider.Title(name) + " is connected. Go on with the steps below."
 	case "secret":
 		order.Credentials, generated, err = d.secretOrder(v, name)
@@ -50,18 +57,26 @@ func (d *Dashboard) putIntegration(v *visit) (done, error) {
 	case "read":
 		order, err = readOrder(v)
 		notice = "Stored."
+	case "definition":
+		order.Options, err = definitionOrder(v, false)
+		notice = "The definition is stored. The next event is mapped by it; events that failed can be replayed."
 	case "options":
 		order.Options, err = optionsOrder(v)
 		notice = "The options are stored."
 	default:
 		err = &problemError{Status: http.StatusBadRequest, Detail: "This form is not known. Open the page again."}
 	}
-	if err != nil {
+	var stored wire.Integration
+	if err == nil {
+		stored, err = send[wire.Integration](v, http.MethodPut, order, integrationPath(v)...)
+	} else if order.Options == nil { // of a form that cannot show what is wrong
 		return done{}, err
 	}
-	stored, err := send[wire.Integration](v, http.MethodPut, order, integrationPath(v)...)
 	data := integrationData{Sent: v.entered("form"), Entered: harmless(v.form, name)}
 	if refused, ok := refusal(err); ok {
+		if order.Options != nil && data.Sent == "connect" {
+			data.Sent = "definition"
+		}
 		data.Fault, data.Offered = refused, v.form.Get(offeredField)
 		shown, err := d.integrationView(v, data)
 		return done{shown: &shown}, err
@@ -101,7 +116,7 @@ func harmless(form url.Values, providerName string) url.Values {
 			}
 		}
 	}
-	return shown
+	return withDefinition(shown, form)
 }
 
 // secretOrder takes a signing secret that was entered, or the one that the form offers.

@@ -81,7 +81,7 @@ func showProject(v *visit) (view, error) {
 		}
 		data.Runs = append(data.Runs, runs...)
 	}
-	for _, name := range provider.Names() {
+	for _, name := range slices.Concat(provider.Names(), provider.Presets()) {
 		if !slices.ContainsFunc(integrations.Data, func(i wire.Integration) bool { return i.Provider == name }) {
 			data.Others = append(data.Others, name)
 		}

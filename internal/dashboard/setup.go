@@ -114,14 +114,15 @@ func setupOf(providerName string) setup {
 
 // setupOfDefinition is for a provider that a definition describes; of these, only WorkOS can be read.
 func setupOfDefinition(providerName string) setup {
+	what := "Subscribe to all types of users, and of organizations where it has some."
+	if strings.HasPrefix(providerName, provider.CustomPrefix) {
+		what = "Subscribe to the types that the definition below has."
+	}
 	clicks := []string{
 		"Open the dashboard of " + provider.Title(providerName) + ", and add a webhook.",
 		"Paste the webhook URL.",
-		"Subscribe to what its definition mirrors: authsync integrations get shows the types.",
+		what,
 		"Copy the signing secret into the form below, unless the definition has a key set.",
-	}
-	if strings.HasPrefix(providerName, provider.CustomPrefix) {
-		clicks = append([]string{"Store its definition: authsync integrations set PROJECT " + providerName + " -f FILE."}, clicks...)
 	}
 	s := setup{Clicks: clicks, Absent: true}
 	if providerName == workos.Name {

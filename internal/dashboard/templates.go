@@ -37,7 +37,7 @@ func parsePages(names ...string) map[string]*template.Template {
 	layout := template.Must(template.New("").Funcs(template.FuncMap{
 		"moment": momentOf, "path": pathOf, "text": text, "title": provider.Title, "query": withQuery, "age": age,
 		"once": rand.Text, "deliveries": newDeliveryTable, "destination": pathOfDestination, "took": tookText,
-	}).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html", "pages/destinationparts.html"))
+	}).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html", "pages/destinationparts.html", "pages/definitionparts.html"))
 	pages := make(map[string]*template.Template, len(names))
 	for _, name := range names {
 		pages[name] = template.Must(template.Must(layout.Clone()).ParseFS(pageFiles, "pages/"+name+".html"))
