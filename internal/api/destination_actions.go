@@ -84,8 +84,56 @@ func (a *API) previewDestination(r *http.Request) (answer, error) {
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
-	if err := recordNamed(inBody, in.RecordType, in.RecordID); err != nil {
+	ref, err := previewedRecord(in)
+	if err != nil {
 		return answer{}, err
+	}
+	preview, err := a.config.Outbox.Preview(r.Context(), p.ID, d.ID, ref, in.ChangeID)
+	if err != nil {
+		return answer{}, ofDatabase(p, err)
+	}
+	return answer{status: http.StatusOK, body: previewOf(preview)}, nil
+}
+
+// previewDraft shows what a destination would be sent if it were created, and creates nothing.
+func (a *API) previewDraft(r *http.Request) (answer, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return answer{}, err
+	}
+	var in wire.DraftOrder
+	if err := readBody(r, &in); err != nil {
+		return answer{}, err
+	}
+	given, err := destinationInput{in.Name, in.EventTypes, in.Fields, in.Condition, in.Options, in.Secrets}.given()
+	if err != nil {
+		return answer{}, err
+	}
+	ref, err := previewedRecord(in.PreviewOrder)
+	if err != nil {
+		return answer{}, err
+	}
+	leave, ok := a.previews.enter(p.ID.String())
+	if !ok {
+		return answer{}, errPreviewing
+	}
+	defer leave()
+	d, config, err := a.config.Store.DraftDestination(p.ID, in.Type, given)
+	if err != nil {
+		return answer{}, err
+	}
+	draft := admin.Draft{Type: d.Type, EventTypes: d.EventTypes, Fields: d.Fields, Condition: d.Condition, Config: config}
+	preview, err := a.config.Outbox.PreviewDraft(r.Context(), p.ID, draft, ref, in.ChangeID)
+	if err != nil {
+		return answer{}, ofDatabase(p, err)
+	}
+	return answer{status: http.StatusOK, body: previewOf(preview)}, nil
+}
+
+// previewedRecord is the record of which a change is previewed, unless that is given by its id.
+func previewedRecord(in wire.PreviewOrder) (record.Ref, error) {
+	if err := recordNamed(inBody, in.RecordType, in.RecordID); err != nil {
+		return record.Ref{}, err
 	}
 	ways := 0
 	for _, given := range []bool{in.UserID != "", in.RecordID != "", in.ChangeID != 0} {
@@ -94,18 +142,14 @@ func (a *API) previewDestination(r *http.Request) (answer, error) {
 		}
 	}
 	if ways != 1 {
-		return answer{}, wrong(inBody, "user_id", problem.Missing,
+		return record.Ref{}, wrong(inBody, "user_id", problem.Missing,
 			"give either user_id, the id of a user, or record_type and record_id, to be shown the newest change, or change_id, the id of a change")
 	}
 	ref := record.Ref{Type: record.Type(in.RecordType), ID: in.RecordID}
 	if in.UserID != "" {
 		ref = record.Ref{Type: record.User, ID: in.UserID}
 	}
-	preview, err := a.config.Outbox.Preview(r.Context(), p.ID, d.ID, ref, in.ChangeID)
-	if err != nil {
-		return answer{}, ofDatabase(p, err)
-	}
-	return answer{status: http.StatusOK, body: previewOf(preview)}, nil
+	return ref, nil
 }
 
 func previewOf(p admin.Preview) wire.Preview {

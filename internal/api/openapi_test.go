@@ -268,6 +268,10 @@ func checkDestinations(t *testing.T, b *testBundle, check func(method, path, des
 	check("POST", app+"/preview", one+"/preview", `{"user_id": "user_1"}`, 200)
 	check("POST", app+"/preview", one+"/preview", `{"user_id": "unwanted"}`, 200)
 	check("POST", app+"/preview", one+"/preview", `{"user_id": "odd"}`, 422)
+	const draft, drafts = "/projects/shop/destinations/preview", "/projects/{project}/destinations/preview"
+	check("POST", draft, drafts, `{"type": "webhook", "options": {"url": "https://example.com/hook"}, "user_id": "user_1"}`, 200)
+	check("POST", draft, drafts, `{"type": "webhook", "options": {"url": "https://example.com/hook"}}`, 422)
+	check("POST", draft, drafts, `{"type": "webhook", "options": {"url": "https://example.com/hook"}, "user_id": "gone"}`, 404)
 	check("POST", app+"/test", one+"/test", "", 200)
 	check("POST", app+"/test", one+"/test", `{"event_type": "user.deleted"}`, 200)
 	check("POST", app+"/test", one+"/test", `{"event_type": "user.restored"}`, 422)

@@ -22,6 +22,8 @@ type Outbox interface {
 	Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]admin.Health, error)
 	// Preview returns admin.ErrNoChange where there is no such change, or none of the record.
 	Preview(ctx context.Context, projectID, destinationID uuid.UUID, ref record.Ref, changeID int64) (admin.Preview, error)
+	// PreviewDraft returns the errors of Preview, and fault.Invalid for a destination that cannot be.
+	PreviewDraft(ctx context.Context, projectID uuid.UUID, d admin.Draft, ref record.Ref, changeID int64) (admin.Preview, error)
 	// Test returns fault.Invalid where the type takes no test events, or the mapping fails.
 	Test(ctx context.Context, projectID, destinationID uuid.UUID, eventType string) (admin.TestResult, error)
 	Replay(ctx context.Context, projectID, destinationID uuid.UUID, r admin.Replay) (admin.Replayed, error)

@@ -33,6 +33,7 @@ type fakeOutbox struct {
 	from       admin.From
 	resumed    int
 	health     admin.Health
+	drafted   admin.Draft
 	previewed  previewOf
 	replayed   admin.Replay
 	filter     admin.ListFilter
@@ -98,6 +99,13 @@ func (o *fakeOutbox) Preview(_ context.Context, _, _ uuid.UUID, ref record.Ref, 
 	return admin.Preview{Wanted: true, Why: "every change is wanted", MessageID: "msg_1_2", Requests: []destination.Request{{
 		Method: http.MethodPost, URL: "https://example.com/hook", Header: http.Header{"Webhook-Id": {"msg_1_2"}}, Body: json.RawMessage(`{"a": 1}`),
 	}}}, o.err
+}
+
+func (o *fakeOutbox) PreviewDraft(ctx context.Context, projectID uuid.UUID, d admin.Draft, ref record.Ref, changeID int64) (admin.Preview, error) {
+	o.mu.Lock()
+	o.drafted = d
+	o.mu.Unlock()
+	return o.Preview(ctx, projectID, uuid.Nil, ref, changeID)
 }
 
 func (o *fakeOutbox) Test(_ context.Context, _, _ uuid.UUID, eventType string) (admin.TestResult, error) {

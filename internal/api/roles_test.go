@@ -72,6 +72,7 @@ func needs() []need {
 		{"POST " + destination + "/resume", "", operate, false},
 		{"POST " + destination + "/rotate", "", admin, false},
 		{"POST " + destination + "/preview", "{}", look, false},
+		{"POST " + one + "/destinations/preview", "{}", admin, false},
 		{"POST " + destination + "/test", "", operate, false},
 		{"POST " + destination + "/replay", "{}", operate, false},
 		{"GET " + one + "/deliveries", "", look, false},

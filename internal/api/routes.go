@@ -83,6 +83,7 @@ func (a *API) routes() []route {
 		{post, destination + "/rotate", ofProject, admin, a.rotateSecret, maybe},
 		// A preview shows personal data, as the lists of users and records do, and sends and changes nothing.
 		{post, destination + "/preview", ofProject, look, a.previewDestination, aBody},
+		{post, one + "/destinations/preview", ofProject, admin, a.previewDraft, aBody},
 		{post, destination + "/test", ofProject, operate, a.testDestination, maybe},
 		{post, destination + "/replay", ofProject, operate, a.replayDestination, aBody},
 

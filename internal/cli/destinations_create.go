@@ -147,7 +147,7 @@ func merge(into, set map[string]any) {
 
 func (s *session) newDestinationsAdd() *cobra.Command {
 	var f destinationFlags
-	var typeName, from string
+	var typeName, from, user string
 	cmd := &cobra.Command{
 		Use:   "create PROJECT NAME --type TYPE",
 		Short: "Make a destination: webhook, hubspot or http",
@@ -159,13 +159,15 @@ Secrets come from files, standard input (-) or environment variables, never from
 flag, where every user of the machine could see them. The signing secret of a webhook
 is made if you give none, and shown this once.
 
-What a change would send: authsync destinations preview. The options of each type are in
-docs/destinations.`,
+With --preview ID it makes nothing, and shows what it would be sent of the newest
+change of that user. The options of each type are in docs/destinations.`,
 		Example: "  authsync destinations create shop app --type webhook --url https://app.example.com/hooks/users\n" +
 			"  authsync destinations create shop app --type webhook --url https://app.example.com/hooks/users \\\n" +
 			"    --event-types user.created,user.updated --fields email,raw.app_metadata.plan --condition '.user.email != null'\n" +
 			"  authsync destinations create shop crm --type hubspot --secret-env access_token=HUBSPOT_TOKEN \\\n" +
 			"    --option properties.plan=.user.raw.app_metadata.plan --since beginning\n" +
+			"  authsync destinations create shop app --type webhook --url https://app.example.com/hooks/users \\\n" +
+			"    --option payload='{id: .user.id}' --preview 'auth0|demo-ada'\n" +
 			"  authsync destinations create shop billing --type http --event-types user.deleted \\\n" +
 			"    --options-file billing.json --secret-file token=billing.token",
 		Args: takes(2, 2),
@@ -177,7 +179,11 @@ docs/destinations.`,
 			if err != nil {
 				return err
 			}
-			in["name"], in["type"] = args[1], typeName
+			in["type"] = typeName
+			if user != "" {
+				return s.previewDraft(cmd.Context(), args[0], in, user)
+			}
+			in["name"] = args[1]
 			if from != "" {
 				if in["since"], err = beginning(from, s.Now()); err != nil {
 					return err
@@ -202,8 +208,26 @@ docs/destinations.`,
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&typeName, "type", "", "webhook, hubspot or http")
+	cmd.Flags().StringVar(&user, "preview", "", "the id of a user: show what its newest change would send, and make nothing")
 	cmd.Flags().StringVar(&from, "since", "", "first changes to deliver: now (default), beginning, a time (RFC 3339), or how long ago, such as 72h")
 	return cmd
+}
+
+// previewDraft shows what a destination would be sent of a user's newest change.
+func (s *session) previewDraft(ctx context.Context, project string, in map[string]any, user string) error {
+	c, err := s.client()
+	if err != nil {
+		return err
+	}
+	in["user_id"] = user
+	p, err := c.PreviewDraft(ctx, project, in)
+	if err != nil {
+		return err
+	}
+	if s.json {
+		return s.printJSON(p)
+	}
+	return s.printPreview(p)
 }
 
 // beginning reads a --since; the server reads the two words.

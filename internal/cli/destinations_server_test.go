@@ -30,6 +30,8 @@ func TestADestinationFromAddToRemove(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.must(t, "send", "shop", "clerk", "user.created", "--user", "u-1", "--wait")
+	draft := b.must(t, "destinations", "create", "shop", "app", "--type", "webhook", "--url", sink(t), "--option", "payload={only: .user.id}", "--preview", "u-1")
+	require.Contains(t, draft, `"only": "u-1"`)
 	out := b.must(t, "destinations", "create", "shop", "app", "--type", "webhook", "--url", sink(t), "--fields", "email")
 	require.Regexp(t, `signing_secret, shown only once:\n  whsec_\S{30,}\n`, out)
 	b.must(t, "destinations", "pause", "shop", "app", "--reason", "for the test")

@@ -52,6 +52,12 @@ func (c *Client) Preview(ctx context.Context, project, nameOrID string, in Previ
 	return p, err
 }
 
+// PreviewDraft shows what a destination would be sent of a change if it were created.
+func (c *Client) PreviewDraft(ctx context.Context, project string, in map[string]any) (p Preview, err error) {
+	err = c.Do(ctx, http.MethodPost, projectPath(project)+"/destinations/preview", in, &p)
+	return p, err
+}
+
 // TestDestination sends a test event to a destination.
 func (c *Client) TestDestination(ctx context.Context, project, nameOrID string, in TestOrder) (r TestResult, err error) {
 	err = c.Do(ctx, http.MethodPost, DestinationPath(project, nameOrID)+"/test", in, &r)

@@ -53,6 +53,13 @@ func send[T any](v *visit, method string, body any, segments ...string) (documen
 	return document, answer.read(&document)
 }
 
+// ask makes a call with a body that changes nothing: its answer is not kept, as that to a form that works once is.
+func ask[T any](v *visit, body any, segments ...string) (document T, err error) {
+	asking := *v
+	asking.form = nil
+	return send[T](&asking, http.MethodPost, body, segments...)
+}
+
 // once is the field of a form with a random text, by which a form that is sent twice does its work once.
 const once = "once"
 

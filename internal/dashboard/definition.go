@@ -107,7 +107,7 @@ func (d *Dashboard) previewDefinition(v *visit, providerName string) (done, erro
 	if err == nil {
 		var result preview.Result
 		order := map[string]any{"options": options, "body": v.form.Get("body")}
-		if result, err = send[preview.Result](v, http.MethodPost, order, integrationPath(v, "preview")...); err == nil {
+		if result, err = ask[preview.Result](v, order, integrationPath(v, "preview")...); err == nil {
 			data.Preview = &result
 		}
 	}

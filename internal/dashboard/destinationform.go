@@ -89,6 +89,7 @@ type destinationForm struct {
 	Known                        []entry // secrets of which the name is known
 	Removed                      map[string]bool
 	Added                        []secretEntry
+	Draft                        draft
 }
 
 // Any reports whether one of the fields has a fault or something in it, so that they are shown open.
@@ -126,6 +127,7 @@ func (t *destinationType) newForm(form url.Values, existing *wire.Destination, f
 		f.Requests = t.requestEntries(form, field)
 	}
 	t.secretEntries(&f, form, field)
+	f.Draft = t.draftOf(form)
 	f.blame(fault)
 	return f
 }

@@ -91,6 +91,9 @@ func (d *Dashboard) createDestination(v *visit) (done, error) {
 	if !known {
 		return done{}, &problemError{Status: http.StatusUnprocessableEntity, Detail: "There is no such type of destinations."}
 	}
+	if v.entered("do") == "preview" {
+		return t.draftPage(v, nil, func(fault *problemError) view { return createView(v, &t, v.form, fault) })
+	}
 	order, err := t.order(v.form, nil)
 	var made wire.Destination
 	if err == nil {
@@ -148,6 +151,10 @@ func changeDestination(v *visit) (done, error) {
 	d, t, err := findDestination(v)
 	if err != nil {
 		return done{}, err
+	}
+	if v.entered("do") == "preview" {
+		existing := slices.Collect(maps.Keys(d.Secrets))
+		return t.draftPage(v, existing, func(fault *problemError) view { return changeView(v, &t, d, v.form, fault) })
 	}
 	changed, err := t.change(v, d)
 	if invalid, ok := refused(err); ok {

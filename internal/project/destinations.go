@@ -170,6 +170,20 @@ func (s *Store) CreateDestination(
 	return d, fresh, nil
 }
 
+// DraftDestination checks a destination as CreateDestination does, and gives what would be stored; nothing is. A draft needs
+// no name. Error: fault.Invalid.
+func (s *Store) DraftDestination(projectID uuid.UUID, typeName string, in DestinationInput) (Destination, destination.Config, error) {
+	row := destinationRow{ID: uuid.New(), ProjectID: projectID, Name: "draft", Type: typeName, Options: json.RawMessage("{}")}
+	secrets := destination.Secrets{Values: map[string]string{}}
+	if _, err := s.applyInput(&row, &secrets, in); err != nil {
+		return Destination{}, destination.Config{}, err
+	}
+	return Destination{
+		ID: row.ID, ProjectID: projectID, Name: row.Name, Type: row.Type, EventTypes: row.EventTypes, Fields: row.Fields,
+		Condition: row.Condition, Options: row.Options,
+	}, row.config(secrets), nil
+}
+
 // ListDestinations lists a project's destinations by name; there are few. The
 // error is ErrNoProject if there is no such project.
 func (s *Store) ListDestinations(ctx context.Context, projectID uuid.UUID) ([]Destination, error) {

@@ -69,6 +69,19 @@ type PreviewOrder struct {
 	ChangeID   int64  `json:"change_id,omitempty"`
 }
 
+// DraftOrder is a destination that is not stored, and the change to preview.
+type DraftOrder struct {
+	PreviewOrder
+
+	Name       *string            `json:"name,omitempty"` // it needs none
+	Type       string             `json:"type"`
+	EventTypes *[]string          `json:"event_types,omitempty"`
+	Fields     *[]string          `json:"fields,omitempty"`
+	Condition  json.RawMessage    `json:"condition,omitempty"`
+	Options    json.RawMessage    `json:"options,omitempty"`
+	Secrets    map[string]*string `json:"secrets,omitempty"`
+}
+
 // Preview is what a destination would be sent.
 type Preview struct {
 	Wanted    bool      `json:"wanted"`

@@ -11,9 +11,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/delivery/destcache"
 	"github.com/authsync/authsync/internal/delivery/subscription"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/record"
 )
@@ -40,26 +42,65 @@ const selectPreviewed = `
 // Preview returns the requests for a change without sending them: the change with the given id, or the record's
 // newest if that is 0.
 func (a *Admin) Preview(ctx context.Context, projectID, destinationID uuid.UUID, ref record.Ref, changeID int64) (Preview, error) {
-	var err error
-	if changeID == 0 {
-		if changeID, err = a.config.Feed.LatestChange(ctx, projectID, ref); err != nil {
-			return Preview{}, err
-		}
-	}
-	changes, err := a.config.Feed.ChangesByID(ctx, projectID, []int64{changeID})
+	c, err := a.changeOf(ctx, projectID, ref, changeID)
 	if err != nil {
 		return Preview{}, err
 	}
-	if len(changes) == 0 {
-		return Preview{}, ErrNoChange
-	}
-	c := &changes[0]
 	t, err := a.previewed(ctx, destinationID, record.Ref{Type: c.RecordType, ID: c.RecordID})
 	if err != nil {
 		return Preview{}, err
 	}
-	messages := delivery.Messages{Feed: a.config.Feed, DestinationID: destinationID, ProjectID: projectID}
-	message := messages.Of(c)
+	to, err := a.config.Destinations.Get(ctx, destinationID, t.UpdatedAt)
+	if err != nil {
+		return Preview{}, err
+	}
+	return a.preview(ctx, c, to, t)
+}
+
+// Draft is a destination that is not stored. Its config is one that was checked.
+type Draft struct {
+	Type               string
+	EventTypes, Fields []string
+	Condition          *string
+	Config             destination.Config
+}
+
+// PreviewDraft is Preview for a destination before it is created or changed. It knows of no record at the destination.
+func (a *Admin) PreviewDraft(ctx context.Context, projectID uuid.UUID, d Draft, ref record.Ref, changeID int64) (Preview, error) {
+	c, err := a.changeOf(ctx, projectID, ref, changeID)
+	if err != nil {
+		return Preview{}, err
+	}
+	to, err := a.config.Destinations.Build(destcache.Opened{Type: d.Type, Config: d.Config})
+	if err != nil {
+		return Preview{}, err
+	}
+	return a.preview(ctx, c, to, previewed{Subscription: subscription.Subscription{
+		ID: d.Config.ID, ProjectID: projectID, Type: d.Type, EventTypes: d.EventTypes, Fields: d.Fields, Condition: d.Condition,
+	}})
+}
+
+// changeOf reads a change by its id, or the newest one of a record.
+func (a *Admin) changeOf(ctx context.Context, projectID uuid.UUID, ref record.Ref, changeID int64) (c mirror.FeedChange, err error) {
+	if changeID == 0 {
+		if changeID, err = a.config.Feed.LatestChange(ctx, projectID, ref); err != nil {
+			return c, err
+		}
+	}
+	changes, err := a.config.Feed.ChangesByID(ctx, projectID, []int64{changeID})
+	if err != nil {
+		return c, err
+	}
+	if len(changes) == 0 {
+		return c, ErrNoChange
+	}
+	return changes[0], nil
+}
+
+// preview returns what a destination would send of a change.
+func (a *Admin) preview(ctx context.Context, c mirror.FeedChange, to *destcache.Destination, t previewed) (Preview, error) {
+	messages := delivery.Messages{Feed: a.config.Feed, DestinationID: t.ID, ProjectID: t.ProjectID}
+	message := messages.Of(&c)
 	p := Preview{MessageID: message.ID, Requests: []destination.Request{}}
 	filter, err := a.config.Filters.Compile(&t.Subscription)
 	if err != nil {
@@ -71,10 +112,6 @@ func (a *Admin) Preview(ctx context.Context, projectID, destinationID uuid.UUID,
 	}
 	if unsaid != nil {
 		p.Wanted, p.Why = true, "whether it is wanted cannot be said, so its delivery would fail: "+unsaid.Error()
-	}
-	to, err := a.config.Destinations.Get(ctx, destinationID, t.UpdatedAt)
-	if err != nil {
-		return Preview{}, err
 	}
 	if !to.Capabilities.Takes(c.RecordType) { // its event types do not want it either
 		return p, nil

@@ -90,6 +90,17 @@ func (c *Cache) Get(ctx context.Context, id uuid.UUID, updatedAt time.Time) (*De
 	if err != nil {
 		return nil, fmt.Errorf("open the destination: %w", err)
 	}
+	d, err := c.Build(opened)
+	if err != nil {
+		return nil, err
+	}
+	d.ID, d.UpdatedAt, d.usedAt = id, updatedAt, now
+	c.keep(d, now)
+	return d, nil
+}
+
+// Build builds a destination and does not keep it. It returns a fault.Invalid if its configuration makes no destination.
+func (c *Cache) Build(opened Opened) (*Destination, error) {
 	typ, err := c.config.Type(opened.Type)
 	if err != nil {
 		return nil, err
@@ -101,12 +112,9 @@ func (c *Cache) Get(ctx context.Context, id uuid.UUID, updatedAt time.Time) (*De
 	if err != nil {
 		return nil, err
 	}
-	d := &Destination{
-		ID: id, TypeName: opened.Type, Capabilities: to.Traits(), UpdatedAt: updatedAt, to: to, log: c.config.Log, usedAt: now,
-	}
+	d := &Destination{TypeName: opened.Type, Capabilities: to.Traits(), to: to, log: c.config.Log}
 	d.Capabilities.Batch, d.Capabilities.Parallel = max(d.Capabilities.Batch, 1), max(d.Capabilities.Parallel, 1)
 	limits.scope, limits.limits = d.Capabilities.Account, d.Capabilities.Limits
-	c.keep(d, now)
 	return d, nil
 }
 
