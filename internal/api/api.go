@@ -51,6 +51,8 @@ type Config struct {
 	Digester audit.Digester
 	// Address gives the address that a request came from; nil: nobody knows it.
 	Address func(*http.Request) netip.Addr
+	// Problems reads the problems that were found.
+	Problems Problems
 	// PublicURL is the base of the URLs that providers are pointed at, such as
 	// https://sync.example.com; empty: the host that the request was sent to.
 	PublicURL string
@@ -71,8 +73,8 @@ type API struct {
 func New(c Config) (*API, error) {
 	if c.Store == nil || c.Events == nil || c.Users == nil || c.Records == nil || c.Grants == nil || c.Backfills == nil ||
 		c.Refresher == nil || c.Accounts == nil || c.Outbox == nil || c.Idempotency == nil || c.Rejections == nil || c.Counts == nil || c.Log == nil ||
-		c.Audit == nil || c.Refusals == nil || c.Digester == nil {
-		return nil, errors.New("api: store, events, users, records, grants, backfills, refresher, accounts, outbox, idempotency, rejections, counts, audit, refusals, digester and log must be given")
+		c.Audit == nil || c.Refusals == nil || c.Digester == nil || c.Problems == nil {
+		return nil, errors.New("api: store, events, users, records, grants, backfills, refresher, accounts, outbox, idempotency, rejections, counts, audit, refusals, digester, problems and log must be given")
 	}
 	a := &API{config: c, calls: bulkhead{most: maxCallsPerProject}, previews: bulkhead{most: maxPreviewsPerProject}}
 	// Encoded paths, because ids of users hold "|" and may hold "/"; not

@@ -35,6 +35,7 @@ import (
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/watch"
 )
 
 // testBundle is a server as its callers see it, on a database of its own.
@@ -208,6 +209,7 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, mirr
 		Grants: b.mirror, Backfills: syncrun.NewStore(b.pool, &b.accounts), Refresher: &b.repairs, Accounts: &b.accounts, Outbox: b.outbox,
 		Idempotency: &idempotency.Keys{Pool: b.pool, Keyring: ring, Now: b.now},
 		Rejections:  rejections.Reader{Pool: b.pool},
+		Problems:    watch.Reader{Pool: b.pool},
 		Counts:      usage.Reader{Pool: b.pool, Now: b.now},
 		Audit:       actions, Refusals: b.refusals, Digester: ring, Address: clientaddr.Proxies(nil).Of,
 		Log: slog.New(slog.NewJSONHandler(&lockedWriter{w: b.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),

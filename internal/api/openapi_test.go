@@ -218,6 +218,17 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	check("GET", "/projects/shop/rejected-requests?cursor=x", rejectedPath, "", 422)
 	check("GET", "/projects/shop/rejected-requests?provider=okta", rejectedPath, "", 422)
 
+	_, err = b.pool.Exec(t.Context(), `SELECT authsync.record_problems('{lag,clock_skew}', $1, '{t}', now())`, fmt.Sprintf(`[
+		{"kind": "lag", "project_id": %q, "subject": "", "severity": "failed", "detail": "d", "next_step": "n"},
+		{"kind": "clock_skew", "subject": "x", "severity": "warning", "detail": "d", "next_step": "n"}]`, shop.ID))
+	require.NoError(t, err)
+	first = check("GET", "/problems?limit=1&state=open", "/problems", "", 200)
+	check("GET", fmt.Sprint("/problems?limit=1&cursor=", first.body["next_cursor"]), "/problems", "", 200)
+	check("GET", "/problems?state=ajar", "/problems", "", 422)
+	check("GET", "/problems?kind=gloom", "/problems", "", 422)
+	check("GET", "/projects/shop/problems?kind=lag", "/projects/{project}/problems", "", 200)
+	check("GET", "/projects/shop/problems?cursor=x", "/projects/{project}/problems", "", 422)
+
 	check("GET", "/projects/shop/events", "/projects/{project}/events", "", 200)
 	check("GET", "/projects/shop/events/"+applied, "/projects/{project}/events/{event}", "", 200)
 	check("GET", "/projects/shop/events/"+applied+"?body=true", "/projects/{project}/events/{event}", "", 200)

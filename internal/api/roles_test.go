@@ -50,6 +50,8 @@ func needs() []need {
 		{"POST " + one + "/grants", "{}", admin, false},
 
 		{"GET " + one + "/rejected-requests", "", look, false},
+		{"GET /problems", "", look, false},
+		{"GET " + one + "/problems", "", look, false},
 		{"GET " + one + "/message-counts", "", look, false},
 		{"GET " + one + "/events", "", look, false},
 		{"POST " + one + "/events/replay", "{}", operate, false},

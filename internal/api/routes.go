@@ -9,12 +9,13 @@ import (
 
 // What calls take.
 var (
-	nothing  = takes{}                                                                                                  //nolint:gochecknoglobals // constants, if Go had such
-	aPage    = takes{query: []string{"cursor", "limit"}}                                                                //nolint:gochecknoglobals // constants, if Go had such
-	aBody    = takes{body: bodyRequired}                                                                                //nolint:gochecknoglobals // constants, if Go had such
-	maybe    = takes{body: bodyOptional}                                                                                //nolint:gochecknoglobals // constants, if Go had such
-	anAudit  = takes{query: append([]string{"since", "until", "key_id", "action", "outcome", "order"}, aPage.query...)} //nolint:gochecknoglobals // constants, if Go had such
-	anEvents = takes{query: append(jsonKeys(&eventFilter{}), aPage.query...)}                                           //nolint:gochecknoglobals // constants, if Go had such
+	nothing      = takes{}                                                                                                  //nolint:gochecknoglobals // constants, if Go had such
+	aPage        = takes{query: []string{"cursor", "limit"}}                                                                //nolint:gochecknoglobals // constants, if Go had such
+	aBody        = takes{body: bodyRequired}                                                                                //nolint:gochecknoglobals // constants, if Go had such
+	maybe        = takes{body: bodyOptional}                                                                                //nolint:gochecknoglobals // constants, if Go had such
+	anAudit      = takes{query: append([]string{"since", "until", "key_id", "action", "outcome", "order"}, aPage.query...)} //nolint:gochecknoglobals // constants, if Go had such
+	anEvents     = takes{query: append(jsonKeys(&eventFilter{}), aPage.query...)}                                           //nolint:gochecknoglobals // constants, if Go had such
+	someProblems = takes{query: append([]string{"state", "kind"}, aPage.query...)}                                          //nolint:gochecknoglobals // constants, if Go had such
 )
 
 // routes lists the calls with the least role that each needs, by the rule of project.Role. A call that its body
@@ -56,6 +57,9 @@ func (a *API) routes() []route {
 		{post, one + "/grants", ofProject, admin, a.grant, aBody},
 
 		{get, one + "/rejected-requests", ofProject, look, a.listRejected, takes{query: append([]string{"provider"}, aPage.query...)}},
+
+		{get, "/problems", ofProject, look, a.listProblems, someProblems},
+		{get, one + "/problems", ofProject, look, a.listProjectProblems, someProblems},
 
 		{get, one + "/message-counts", ofProject, look, a.listMessageCounts, nothing},
 

@@ -155,6 +155,7 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 		{"workers", a.startWorkers},
 		{"management", a.startManagement},
 		{"project metrics", a.startProjectMetrics},
+		{"watch", a.startWatch},
 		{"metrics", a.startMetrics},
 		{"http", func(context.Context) (stopFunc, error) { return a.startHTTP(listener), nil }},
 	} {

@@ -22,6 +22,7 @@ import (
 	"github.com/authsync/authsync/internal/sync/refresh"
 	"github.com/authsync/authsync/internal/sync/repair"
 	"github.com/authsync/authsync/internal/sync/syncrun"
+	"github.com/authsync/authsync/internal/watch"
 )
 
 const (
@@ -53,6 +54,7 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 		Accounts:  a.shared, Outbox: a.deliveries, Idempotency: &idempotency.Keys{Pool: a.people, Keyring: a.keyring, Now: time.Now},
 		Rejections: rejections.Reader{Pool: a.people}, Counts: usage.Reader{Pool: a.people, Now: time.Now},
 		Audit: a.Audit, Refusals: refusals, Digester: a.keyring, Address: a.settings.TrustedProxies.Of,
+		Problems:  watch.Reader{Pool: a.people},
 		PublicURL: a.settings.PublicURL, Log: a.log, Repair: a.newestRepair,
 	})
 	if err != nil {

@@ -27,6 +27,7 @@ type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	problems *prometheus.GaugeVec
 }
 
 func newMetrics() *metrics {
@@ -41,8 +42,12 @@ func newMetrics() *metrics {
 			Help:    "Time from the end of a request's header to the end of its answer.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}, []string{"area"}),
+		problems: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "authsync_problems_open",
+			Help: "Open problems of the server and all projects, by kind; every process has the same.",
+		}, []string{"kind"}),
 	}
-	m.registry.MustRegister(m.requests, m.duration,
+	m.registry.MustRegister(m.requests, m.duration, m.problems,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -53,6 +58,13 @@ func (m *metrics) area(name string, h http.Handler) http.Handler {
 	label := prometheus.Labels{"area": name}
 	return promhttp.InstrumentHandlerDuration(m.duration.MustCurryWith(label),
 		promhttp.InstrumentHandlerCounter(m.requests.MustCurryWith(label), h))
+}
+
+// countProblems sets how many problems of each kind are open.
+func (m *metrics) countProblems(counts map[string]int) {
+	for kind, open := range counts {
+		m.problems.WithLabelValues(kind).Set(float64(open))
+	}
 }
 
 // pool adds the connections of a pool to the control database.

@@ -47,6 +47,14 @@ func receiverSession() map[string]string {
 	return map[string]string{"statement_timeout": "15s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "15s"}
 }
 
+func watchSession() map[string]string {
+	session := pgdb.FreshPlans()
+	session["statement_timeout"] = "10s"
+	session["lock_timeout"] = "5s"
+	session["idle_in_transaction_session_timeout"] = "10s"
+	return session
+}
+
 func openPool(ctx context.Context, url config.Secret, conns int, session map[string]string) (*pgxpool.Pool, error) {
 	pool, err := pgdb.Open(ctx, url.Reveal(), pgdb.Options{MaxConns: int32(conns), RuntimeParams: session}) //nolint:gosec // config bounds it by 1000
 	if err != nil {

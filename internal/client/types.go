@@ -26,6 +26,8 @@ type (
 	Message  = wire.Message
 	Rejected = wire.Rejected
 
+	Problem = wire.Problem
+
 	Source     = wire.Source
 	Change     = wire.Change
 	ListedUser = wire.ListedUser

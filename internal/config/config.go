@@ -101,6 +101,7 @@ type Config struct {
 	DrainDelay          time.Duration
 	InboxRetention      time.Duration
 	ProjectQuotaBytes   int64
+	DatabaseLimitBytes  int64
 	Workers             int
 	DatabaseConnections int
 	ShutdownTimeout     time.Duration

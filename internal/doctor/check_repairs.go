@@ -14,6 +14,7 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/sync/repair"
+	"github.com/authsync/authsync/internal/watch"
 )
 
 // lastingLoss is how long doctor fails on a loss that cannot be restored, and mentions one that was
@@ -67,7 +68,7 @@ func lostProgress(ctx context.Context, p *Project) ([]Fault, error) {
 	if !known.Lost(found) {
 		return nil, nil
 	}
-	what := "its database has lost what was applied since " + moment(found.AppliedAt) + ", as if it was restored from a backup"
+	what := "its database has lost what was applied since " + watch.Moment(found.AppliedAt) + ", as if it was restored from a backup"
 	if known.Epoch != found.Epoch || found.AppliedAt.IsZero() {
 		what = "its mirror was made anew, empty: what had been applied before is not in it"
 	}
@@ -98,7 +99,7 @@ func repairFault(ctx context.Context, p *Project, r *repair.Repair) ([]Fault, er
 	}
 	f := Fault{Warning: r.FoundAt.Before(p.Now().Add(-lastingLoss)), What: lost + "; what the inbox has was applied again"}
 	if r.NotInInboxUntil != nil {
-		f.What += ", but messages received before " + moment(*r.NotInInboxUntil) + " are no longer in it"
+		f.What += ", but messages received before " + watch.Moment(*r.NotInInboxUntil) + " are no longer in it"
 	} else {
 		f.What += ", but users that were read from their provider are in no message"
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/watch"
 )
 
 // controlCheck checks one thing in the control database. An error means that it could not be
@@ -26,16 +28,17 @@ func controlChecks() []controlCheck {
 	return []controlCheck{
 		{"workers", "at work", workers},
 		{"jobs", "none is stuck or failing", stuckJobs},
-		{"messages", "none has waited for long", lateMessages},
-		{"rejected requests", "none within the last hour", rejectedRequests},
+		{"messages", "none has waited for long", conditions(watch.LaggingProjects)},
+		{"rejected requests", "none within the last hour", conditions(watch.RejectedRequests)},
 		{"failed events", "there are none", failedEvents},
 		{"deliveries", "none failed", failedDeliveries},
-		{"inbox partitions", "each day has its own", inboxPartitions},
-		{"destinations", "none is stopped or failing", destinations},
-		{"sync runs", "none failed or is late", runs},
+		{"inbox partitions", "each day has its own", conditions(watch.MissingPartitions)},
+		{"destinations", "none is stopped or failing", conditions(watch.Destinations)},
+		{"sync runs", "none failed or is late", conditions(watch.SyncRuns, watch.OverdueReconciles)},
 		{"refreshes", "none was given up", refreshes},
-		{"keys", "none in use expires within 14 days", expiringKeys},
-		{"clocks", "this machine and the database agree", clocks},
+		{"keys", "none in use expires within 14 days", conditions(watch.ExpiringKeys)},
+		{"clocks", "this machine and the database agree", conditions(watch.Clocks)},
+		{"problems", "none is open beyond what is above", problems},
 	}
 }
 

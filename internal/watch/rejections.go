@@ -1,50 +1,63 @@
-package doctor
+package watch
 
 import (
 	"context"
 	"fmt"
+
+	"github.com/google/uuid"
 )
 
 // Only the newest messages of the project: the question is whether any are accepted.
 const selectRejections = `
-	SELECT r.project, r.provider, r.last_hour, r.last_status, r.last_reason, EXISTS (
+	SELECT r.project_id, r.project, r.provider, r.last_hour, r.last_status, r.last_reason, EXISTS (
 	    SELECT
 	    FROM (
 	        SELECT i.provider
 	        FROM authsync.inbox AS i
-	        WHERE i.project_id = r.project_id AND i.received_at > clock_timestamp() - interval '1 hour'
+	        WHERE i.project_id = r.project_id AND i.received_at > $1::timestamptz - interval '1 hour'
 	        ORDER BY i.id DESC
 	        LIMIT 1000
 	    ) AS lately
 	    WHERE lately.provider = r.provider
 	) AS some_accepted
-	FROM authsync.rejections AS r
-	WHERE r.last_hour > 0
+	FROM (
+	    SELECT
+	        q.project_id, p.name AS project, q.provider, sum(q.request_count)::bigint AS last_hour,
+	        (array_agg(q.status ORDER BY q.id DESC))[1] AS last_status, (array_agg(q.reason ORDER BY q.id DESC))[1] AS last_reason
+	    FROM authsync.rejected_requests AS q
+	    JOIN authsync.projects AS p ON p.id = q.project_id
+	    WHERE q.received_at > $1::timestamptz - interval '1 hour'
+	    GROUP BY q.project_id, p.name, q.provider
+	) AS r
 	ORDER BY some_accepted, r.last_hour DESC, r.project, r.provider`
 
 // quotaExceeded is the reason for a project that has reached its quota.
 const quotaExceeded = "storage_quota_exceeded"
 
-// rejectedRequests reports integrations whose requests were rejected within the last hour. If
-// others were accepted it is a warning, because anyone who knows the URL can cause it.
-func rejectedRequests(ctx context.Context, c *Control) ([]Fault, error) {
+// RejectedRequests finds integrations whose requests were rejected within the last hour. If
+// others were accepted it is minor, because anyone who knows the URL can cause it. The subject is the provider.
+func RejectedRequests(ctx context.Context, l *Look) ([]Finding, error) {
 	type row struct {
+		ProjectID         uuid.UUID
 		Project, Provider string
 		LastHour          int64
 		LastStatus        int
 		LastReason        string
 		SomeAccepted      bool
 	}
-	found, err := collect[row](ctx, c, selectRejections)
-	return named(found, func(r row) Fault {
+	found, err := collect[row](ctx, l, selectRejections, l.Now)
+	return each(found, func(r row) Finding {
 		why, next := refused(r.LastReason, r.Project, r.Provider)
-		f := Fault{
-			What:    fmt.Sprintf("%d of %s for project %s within the last hour, the last because %s", r.LastHour, r.Provider, r.Project, why),
-			Next:    next + "; authsync events rejected " + r.Project + " shows them",
-			Warning: r.LastReason != quotaExceeded && (r.SomeAccepted || r.LastStatus != 401),
+		f := Finding{
+			Kind: RequestsRejected, ProjectID: &r.ProjectID, Subject: r.Provider,
+			Detail: fmt.Sprintf("%d of %s for project %s within the last hour, the last because %s", r.LastHour, r.Provider, r.Project, why),
+			Next:   next + "; authsync events rejected " + r.Project + " shows them",
+		}
+		if r.LastReason != quotaExceeded && (r.SomeAccepted || r.LastStatus != 401) {
+			f.Severity, f.Minor = Warning, true
 		}
 		if !r.SomeAccepted {
-			f.What += "; none was accepted"
+			f.Detail += "; none was accepted"
 		}
 		return f
 	}), err
