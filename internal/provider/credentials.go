@@ -125,6 +125,8 @@ type Options struct {
 	Exclude []string `json:"exclude,omitempty"`
 	// Reconcile schedules and limits the automatic comparison of the mirror with the provider.
 	Reconcile *ReconcileOptions `json:"reconcile,omitempty"`
+	// Silence overrides how long the provider may send nothing.
+	Silence *SilenceOptions `json:"silence,omitempty"`
 }
 
 // The groups of record types, as in option record_types.
@@ -179,27 +181,43 @@ type ReconcileOptions struct {
 	MaxDeletedPercent *float64 `json:"max_deleted_percent,omitempty"`
 }
 
-// Never disables automatic reconciles.
+// Never disables automatic reconciles, or the alarm about silence.
 const Never = "never"
+
+// SilenceOptions are the settings of the alarm about an integration that sends nothing.
+type SilenceOptions struct {
+	// After is how long nothing may come: a number and h, d or w, such as "6h", or Never; empty means what was learned.
+	After string `json:"after,omitempty"`
+}
+
+func (o *SilenceOptions) validate() error {
+	if o == nil || o.After == "" || o.After == Never || isInterval(o.After) {
+		return nil
+	}
+	return fmt.Errorf("options.silence.after is %.40q: it takes a number and h, d or w, from \"1h\" to \"52w\", such as \"6h\", or \"never\"", o.After)
+}
+
+// isInterval reports whether a text is a number of hours, days or weeks, from an hour to a year.
+func isInterval(text string) bool {
+	hours, err := strconv.Atoi(text[:len(text)-1])
+	switch text[len(text)-1] {
+	case 'h':
+	case 'd':
+		hours *= 24
+	case 'w':
+		hours *= 24 * 7
+	default:
+		return false
+	}
+	return err == nil && hours >= 1 && hours <= 366*24 && text[0] != '+'
+}
 
 func (o *ReconcileOptions) validate() error {
 	if o == nil {
 		return nil
 	}
-	if o.Every != "" && o.Every != Never {
-		hours, err := strconv.Atoi(o.Every[:len(o.Every)-1])
-		switch o.Every[len(o.Every)-1] {
-		case 'h':
-		case 'd':
-			hours *= 24
-		case 'w':
-			hours *= 24 * 7
-		default:
-			hours = 0
-		}
-		if err != nil || hours < 1 || hours > 366*24 || o.Every[0] == '+' {
-			return fmt.Errorf("options.reconcile.every is %.40q: it takes a number and h, d or w, from \"1h\" to \"52w\", such as \"24h\", or \"never\"", o.Every)
-		}
+	if o.Every != "" && o.Every != Never && !isInterval(o.Every) {
+		return fmt.Errorf("options.reconcile.every is %.40q: it takes a number and h, d or w, from \"1h\" to \"52w\", such as \"24h\", or \"never\"", o.Every)
 	}
 	if p := o.MaxDeletedPercent; p != nil && (*p < 0 || *p > 100) {
 		return fmt.Errorf("options.reconcile.max_deleted_percent is %g: it takes a number from 0 to 100", *p)
@@ -239,7 +257,7 @@ func IsSystemSchema(name string) bool {
 
 // Validate checks the options that all providers share.
 func (o Options) Validate() error {
-	if err := o.validateRecordTypes(); err != nil {
+	if err := errors.Join(o.validateRecordTypes(), o.Silence.validate()); err != nil {
 		return err
 	}
 	if err := o.validateExclude(); err != nil {

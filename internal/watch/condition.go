@@ -13,6 +13,7 @@ const (
 	WorkerMissing       = "worker_missing"
 	QueuePaused         = "queue_paused"
 	PeriodicJobsMissing = "periodic_jobs_missing"
+	Silence             = "silence"
 	Lag                 = "lag"
 	FailedShare         = "failed_share"
 	RequestsRejected    = "requests_rejected"
@@ -63,6 +64,7 @@ func conditions() []condition {
 		{[]string{WorkerMissing}, missingWorker, true},
 		{[]string{QueuePaused}, PausedQueues, true},
 		{[]string{PeriodicJobsMissing}, MissingPeriodicJobs, true},
+		{[]string{Silence}, silence, false},
 		{[]string{Lag}, LaggingProjects, true},
 		{[]string{FailedShare}, failedShares, false},
 		{[]string{RequestsRejected}, RejectedRequests, true},

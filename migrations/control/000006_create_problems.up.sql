@@ -105,7 +105,7 @@ COMMENT ON TABLE authsync.integration_activity IS 'When each integration last se
 COMMENT ON COLUMN authsync.integration_activity.last_message_at IS 'When its newest message was received, to within five minutes.';
 COMMENT ON COLUMN authsync.integration_activity.last_inbox_id IS 'The message (inbox.id) that was received then.';
 COMMENT ON COLUMN authsync.integration_activity.usual_gaps IS 'The longest usual pause that covers an hour of the week, in seconds; the first is Monday 00:00 UTC; 0: none was long enough to matter.';
-COMMENT ON COLUMN authsync.integration_activity.learned_at IS 'Until when pauses have faded: they lose a tenth every week.';
+COMMENT ON COLUMN authsync.integration_activity.learned_at IS 'Until when pauses have faded: they lose a twentieth every week.';
 COMMENT ON COLUMN authsync.integration_activity.silent_at IS 'Without another message it is silent from then on; NULL: too little is known yet.';
 
 -- What was found outside the control database: by jobs, so that a database or provider that does not answer delays no evaluation.

@@ -2682,7 +2682,7 @@ COMMENT ON COLUMN authsync.integration_activity.last_inbox_id IS 'The message (i
 
 COMMENT ON COLUMN authsync.integration_activity.usual_gaps IS 'The longest usual pause that covers an hour of the week, in seconds; the first is Monday 00:00 UTC; 0: none was long enough to matter.';
 
-COMMENT ON COLUMN authsync.integration_activity.learned_at IS 'Until when pauses have faded: they lose a tenth every week.';
+COMMENT ON COLUMN authsync.integration_activity.learned_at IS 'Until when pauses have faded: they lose a twentieth every week.';
 
 COMMENT ON COLUMN authsync.integration_activity.silent_at IS 'Without another message it is silent from then on; NULL: too little is known yet.';
 
