@@ -12,7 +12,8 @@ func (s *session) newProblems() *cobra.Command {
 		Short: "Inspect the problems that authsync found",
 		Long: `Shows what authsync itself found to be wrong, such as an integration that has fallen
 silent, a project database that is down, or a destination that fails. A problem opens
-once, and closes by itself when its cause is gone.`,
+once, closes by itself when its cause is gone, and is called to the webhooks of
+AUTHSYNC_ALERT_URLS both times.`,
 		Example: "  authsync problems list\n  authsync problems list --project demo --closed",
 	}
 	cmd.AddCommand(s.newProblemsList())

@@ -108,6 +108,11 @@ type Config struct {
 
 	AllowTargets         egress.Targets
 	AllowDatabaseTargets egress.Targets
+	AllowAlertTargets    egress.Targets
+
+	AlertURLs      Secret // separated by commas
+	AlertSlackURLs Secret // separated by commas
+	AlertSecret    Secret
 
 	LogLevel  slog.Level
 	LogFormat LogFormat

@@ -58,6 +58,11 @@ func TestLoad(t *testing.T) {
 			"AUTHSYNC_SHUTDOWN_TIMEOUT":       "2s",
 			"AUTHSYNC_ALLOW_TARGETS":          "10.1.0.0/16, Billing.internal,192.168.1.7",
 			"AUTHSYNC_ALLOW_DATABASE_TARGETS": "private, 127.0.0.1",
+			"AUTHSYNC_ALLOW_ALERT_TARGETS":    "127.0.0.1",
+			"AUTHSYNC_DATABASE_LIMIT_BYTES":   "2147483648",
+			"AUTHSYNC_ALERT_URLS":             "https://a.example.com/x, http://10.0.0.7/y",
+			"AUTHSYNC_ALERT_SLACK_URLS":       "https://hooks.example.com/services/T0/B0/x",
+			"AUTHSYNC_ALERT_SECRET":           "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
 			"AUTHSYNC_LOG_LEVEL":              "debug",
 			"AUTHSYNC_LOG_FORMAT":             "text",
 		}))
@@ -83,6 +88,11 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, 2*time.Second, c.ShutdownTimeout)
 		require.Equal(t, "10.1.0.0/16,192.168.1.7/32,billing.internal", c.AllowTargets.String())
 		require.Equal(t, "private,127.0.0.1/32", c.AllowDatabaseTargets.String())
+		require.Equal(t, "127.0.0.1/32", c.AllowAlertTargets.String())
+		require.EqualValues(t, 2<<30, c.DatabaseLimitBytes)
+		require.Equal(t, []string{"https://a.example.com/x", "http://10.0.0.7/y"}, config.SplitURLs(c.AlertURLs))
+		require.Equal(t, []string{"https://hooks.example.com/services/T0/B0/x"}, config.SplitURLs(c.AlertSlackURLs))
+		require.Equal(t, "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", c.AlertSecret.Reveal())
 		require.Equal(t, slog.LevelDebug, c.LogLevel)
 		require.Equal(t, config.Text, c.LogFormat)
 		require.True(t, c.IsSet("AUTHSYNC_LISTEN"))
@@ -171,4 +181,15 @@ func TestSecretsDoNotPrint(t *testing.T) {
 		require.NotContains(t, printed, "hunter2")
 	}
 	require.Contains(t, string(table), `"value":"***"`)
+}
+
+// URLs of the operator's webhooks hold secrets, so a wrong one is not quoted.
+func TestAlertSettings(t *testing.T) {
+	t.Parallel()
+	_, err := config.Load(lookup(map[string]string{
+		"AUTHSYNC_ALERT_URLS": "https://a.example.com/x,ftp://token@b", "AUTHSYNC_ALERT_SLACK_URLS": "token", "AUTHSYNC_ALERT_SECRET": "whsec_c2hvcnQ=",
+	}))
+	require.EqualError(t, err, "AUTHSYNC_ALERT_URLS takes URLs such as https://alerts.example.com/hook, separated by commas; number 2 is none; "+
+		"AUTHSYNC_ALERT_SLACK_URLS takes URLs such as https://alerts.example.com/hook, separated by commas; number 1 is none; "+
+		"AUTHSYNC_ALERT_SECRET takes whsec_ and the base64 of 24 to 64 random bytes (openssl rand -base64 32 makes them)")
 }

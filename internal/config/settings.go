@@ -136,6 +136,28 @@ func settings() []setting {
 			},
 			show: func(c *Config) string { return c.AllowDatabaseTargets.String() },
 		},
+		alertURLs("AUTHSYNC_ALERT_URLS",
+			"webhooks, separated by commas, that are called when a problem opens or closes (authsync problems list), signed by AUTHSYNC_ALERT_SECRET",
+			func(c *Config) *Secret { return &c.AlertURLs }),
+		alertURLs("AUTHSYNC_ALERT_SLACK_URLS",
+			"the same, in the format of Slack's incoming webhooks: a JSON object with text",
+			func(c *Config) *Secret { return &c.AlertSlackURLs }),
+		{
+			name: "AUTHSYNC_ALERT_SECRET", secret: true,
+			doc:   "signs the calls to AUTHSYNC_ALERT_URLS by Standard Webhooks: whsec_ and the base64 of 24 to 64 random bytes",
+			parse: parseAlertSecret,
+			show:  func(c *Config) string { return c.AlertSecret.String() },
+		},
+		{
+			name: AlertTargetsSetting, fallback: "private",
+			doc: "where those webhooks may be beside public https addresses: private (all private addresses), none, or addresses, ranges and host names, " +
+				"separated by commas; this machine only if it is listed",
+			parse: func(c *Config, value string) (err error) {
+				c.AllowAlertTargets, err = egress.ParseTargets(value)
+				return err
+			},
+			show: func(c *Config) string { return c.AllowAlertTargets.String() },
+		},
 		{
 			name: "AUTHSYNC_LOG_LEVEL", fallback: "info",
 			doc: "debug, info, warn or error",

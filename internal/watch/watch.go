@@ -1,5 +1,5 @@
 // Package watch notices that something is wrong, and says so: it evaluates conditions, records what it finds as
-// problems.
+// problems, and calls the operator's webhooks.
 //
 //	           found                    still found
 //	(no row) ────────▶ open (a row) ─────────────────▶ open, last_seen_at grows
@@ -11,7 +11,8 @@
 // It stands outside of what it watches. Every process evaluates, whatever its role, so that a missing worker is
 // noticed too; a claim in authsync.watch_state makes it one at a time. An evaluation reads the control database only.
 // What lies beyond (project databases, providers) is probed by jobs, which leave what they found in authsync.probes: a
-// database that does not answer delays its own probe and nothing else.
+// database that does not answer delays its own probe and nothing else. The calls to the operator are rows, written in the
+// transaction that opens or closes a problem, and sent by the same loop: without a worker they must leave as well.
 //
 // If the process dies during an evaluation, the claim ends after a minute and another process evaluates. A condition that
 // cannot be evaluated neither opens nor closes anything; that it cannot is a problem of its own (not_evaluated).
@@ -25,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"time"
 
@@ -74,6 +76,9 @@ type Finding struct {
 type Config struct {
 	Pool *pgxpool.Pool // the control database
 	Log  *slog.Logger
+	// Targets are where openings and closings are announced, and Client sends to them; none: nowhere.
+	Targets []Target
+	Client  *http.Client
 	// SizeLimit is how large the control database may become, in bytes; 0: as large as it gets.
 	SizeLimit int64
 	// Now is the clock of conditions, Clock the machine's, which is compared with the database's; nil means time.Now.
@@ -85,7 +90,7 @@ type Config struct {
 // Watcher evaluates conditions. It is safe for concurrent use.
 type Watcher struct {
 	config  Config
-	targets []string
+	targets []string // the names of Config.Targets
 	every   time.Duration
 }
 
@@ -100,7 +105,11 @@ func New(config Config) *Watcher {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Watcher{config: config, targets: []string{}, every: Every}
+	w := &Watcher{config: config, targets: []string{}, every: Every}
+	for _, t := range config.Targets {
+		w.targets = append(w.targets, t.name())
+	}
+	return w
 }
 
 // Run evaluates and calls until ctx ends.
@@ -117,10 +126,13 @@ func (w *Watcher) Run(ctx context.Context) {
 	}
 }
 
-// round is one evaluation, if no other process does it.
+// round is one evaluation, if no other process does it, and the calls that are due.
 func (w *Watcher) round(ctx context.Context) {
 	if _, err := w.Evaluate(ctx); err != nil && ctx.Err() == nil {
 		w.config.Log.WarnContext(ctx, "problems_not_evaluated", slog.Any("error", err))
+	}
+	if err := w.Call(ctx); err != nil && ctx.Err() == nil {
+		w.config.Log.WarnContext(ctx, "operator_not_called", slog.Any("error", err))
 	}
 	if w.config.Counted == nil {
 		return
