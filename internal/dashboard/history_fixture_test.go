@@ -66,6 +66,11 @@ func (s *site) trouble(t *testing.T) {
 		SELECT 'retry_event', 'discarded', jsonb_build_object('inbox_id', e.inbox_id, 'ordinal', e.ordinal, 'project_id', e.project_id),
 			ARRAY[jsonb_build_object('error', $1::text)], now(), jsonb_build_object('output', jsonb_build_object('wait_reason', $1::text))
 		FROM authsync.event_outcomes AS e WHERE e.outcome = 'failed'`, "job "+hostile)
+	// Kinds that no evaluation knows, and so does not close.
+	s.exec(t, `INSERT INTO authsync.problems (kind, project_id, subject, severity, detail, next_step, opened_at, last_seen_at) VALUES
+		('of_project', $1, 'clerk', 'failed', $2, $3, now(), now()), ('of_server', NULL, 'deliver', 'failed', $4, $3, now(), now()),
+		('lag', $1, '', 'failed', $5, $3, now(), now())`,
+		s.shop.ID, "silence "+hostile, "next "+hostile, "queue "+hostile, "lag "+hostile)
 	s.exec(t, `UPDATE authsync.inbox SET headers = jsonb_build_object($1::text, $1::text), message_id = $1`, "message "+hostile)
 }
 

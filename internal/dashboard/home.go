@@ -3,6 +3,7 @@ package dashboard
 import (
 	"fmt"
 	"net/url"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -58,10 +59,15 @@ func (d *Dashboard) home(v *visit) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	data := homeData{First: !query.Has("cursor"), MayCreate: v.key.ProjectID == nil && v.key.May(project.Admin)}
+	problems, err := foundProblems(v)
+	if err != nil {
+		return view{}, err
+	}
+	watched, server := foundOf(problems)
+	data := homeData{First: !query.Has("cursor"), MayCreate: v.key.ProjectID == nil && v.key.May(project.Admin), Problems: server}
 	for i, p := range projects.Data {
 		o := *overviews[ids[i]]
-		found := problemsOf(p, o)
+		found := slices.Concat(problemsOf(p, o), watched[ids[i]])
 		o.Problems = len(found)
 		data.Projects = append(data.Projects, homeProject{p, o, messagePlotOf(usage.LastDay(ids[i], o.Counts, now), now)})
 		data.Problems = append(data.Problems, found...)

@@ -20,6 +20,7 @@ type projectData struct {
 
 	Integrations []projectIntegration
 	Others       []string // providers that are not connected
+	Problems     []wire.Problem
 	Rejected     []wire.Rejected
 	Runs         []projectRun
 	Destinations []wire.Destination
@@ -65,6 +66,10 @@ func (i projectIntegration) CredentialNames() (names []string) {
 
 func showProject(v *visit) (view, error) {
 	data := projectData{Project: *v.project}
+	var err error
+	if data.Problems, err = foundProblems(v); err != nil {
+		return view{}, err
+	}
 	integrations, err := get[wire.Page[wire.Integration]](v, nil, "projects", v.project.ID, "integrations")
 	if err != nil {
 		return view{}, err

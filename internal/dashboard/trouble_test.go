@@ -24,11 +24,18 @@ func TestPagesShowTroubleInHostileWords(t *testing.T) {
 		"2 requests of Clerk rejected in the last hour", "rejected " + hostile + "0",
 		"authsync has set destination crm to disabled", "destination " + hostile, "authsync destinations resume shop crm",
 		"The last backfill from Clerk failed", "run " + hostile,
+		"shop: silence " + hostile, "next " + hostile, "The server: queue " + hostile,
 	} {
 		require.Contains(t, home.words, want)
 	}
 	require.Contains(t, home.links(s.path("events")), s.path("events")+"?outcome=failed")
+	require.NotContains(t, home.words, "lag "+hostile, "the page says it already, as it is now")
 	project := s.get(t, s.path(), s.all)
+	for _, want := range []string{"Open problems", "silence " + hostile, "next " + hostile} {
+		require.Contains(t, project.words, want)
+	}
+	require.NotContains(t, project.words, "queue "+hostile, "it is the server's")
+	require.NotContains(t, s.get(t, "/", s.limited).words, "queue "+hostile, "nor is it for a key of a project")
 	require.Contains(t, project.words, "rejected "+hostile+"0")
 	require.Contains(t, project.words, "rejected "+hostile+"1")
 	require.NotContains(t, project.words, "rejected "+hostile+"2", "it is older than an hour")
