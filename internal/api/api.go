@@ -35,6 +35,7 @@ type Config struct {
 	Grants    Grants
 	Backfills Backfills
 	Refresher Refresher
+	Erasures  Erasures
 	Accounts  source.Accounts
 	Outbox    Outbox
 	// Repair gives the newest repair of a project's mirror, nil if there was none; nil: nobody knows of any.
@@ -72,9 +73,9 @@ type API struct {
 // unknown ones included; the receiver's path must be routed elsewhere before.
 func New(c Config) (*API, error) {
 	if c.Store == nil || c.Events == nil || c.Users == nil || c.Records == nil || c.Grants == nil || c.Backfills == nil ||
-		c.Refresher == nil || c.Accounts == nil || c.Outbox == nil || c.Idempotency == nil || c.Rejections == nil || c.Counts == nil || c.Log == nil ||
+		c.Refresher == nil || c.Erasures == nil || c.Accounts == nil || c.Outbox == nil || c.Idempotency == nil || c.Rejections == nil || c.Counts == nil || c.Log == nil ||
 		c.Audit == nil || c.Refusals == nil || c.Digester == nil || c.Problems == nil {
-		return nil, errors.New("api: store, events, users, records, grants, backfills, refresher, accounts, outbox, idempotency, rejections, counts, audit, refusals, digester, problems and log must be given")
+		return nil, errors.New("api: store, events, users, records, grants, backfills, refresher, erasures, accounts, outbox, idempotency, rejections, counts, audit, refusals, digester, problems and log must be given")
 	}
 	a := &API{config: c, calls: bulkhead{most: maxCallsPerProject}, previews: bulkhead{most: maxPreviewsPerProject}}
 	// Encoded paths, because ids of users hold "|" and may hold "/"; not

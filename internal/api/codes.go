@@ -53,6 +53,7 @@ var statuses = map[fault.Code]int{ //nolint:gochecknoglobals // a constant, if G
 	fault.DeliveryNotFound:    http.StatusNotFound,
 	fault.StreamNotFound:      http.StatusNotFound,
 	fault.KeyNotFound:         http.StatusNotFound,
+	fault.ErasureNotFound:     http.StatusNotFound,
 	methodNotAllowed:          http.StatusMethodNotAllowed,
 
 	fault.NameTaken:          http.StatusConflict,

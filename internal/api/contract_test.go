@@ -37,8 +37,10 @@ func operations(t *testing.T, b *testBundle) []operation {
 	event := b.deliver(t, shop, inbox.Applied, "user_1", []byte(`{}`))
 	b.outbox.deliveries = []admin.Delivery{{ID: 1, State: "ready", EventType: "user.created", Changed: []string{"email"}}}
 	key := b.call(t, http.MethodPost, "/keys", `{"name": "x"}`)
+	erasure := b.call(t, http.MethodPost, "/projects/shop/users/user_9/erase", `{"confirm": "user_9"}`)
 	fill := strings.NewReplacer("{project}", "shop", "{provider}", "clerk", "{event}", event, "{user}", "user_1",
-		"{destination}", "app", "{delivery}", "1", "{key}", fmt.Sprint(key.body["id"]), "{record_type}", "membership", "{record_id}", "org_1%2Fuser_1")
+		"{destination}", "app", "{delivery}", "1", "{key}", fmt.Sprint(key.body["id"]), "{record_type}", "membership", "{record_id}", "org_1%2Fuser_1",
+		"{erasure}", fmt.Sprint(erasure.body["id"]))
 
 	doc := description(t)
 	m := matcher{doc: doc}

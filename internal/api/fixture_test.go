@@ -22,6 +22,7 @@ import (
 	"github.com/authsync/authsync/internal/audit"
 	"github.com/authsync/authsync/internal/clientaddr"
 	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/erasure"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/ingest/rejections"
@@ -206,7 +207,8 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, mirr
 	}
 	handler, err := api.New(api.Config{
 		Store: b.store, Events: b.inbox, Users: mirrors, Records: mirrors, PublicURL: publicURL,
-		Grants: b.mirror, Backfills: syncrun.NewStore(b.pool, &b.accounts), Refresher: &b.repairs, Accounts: &b.accounts, Outbox: b.outbox,
+		Grants: b.mirror, Backfills: syncrun.NewStore(b.pool, &b.accounts), Refresher: &b.repairs,
+		Erasures: &erasure.Store{Pool: b.pool, Vault: b.store, Now: time.Now}, Accounts: &b.accounts, Outbox: b.outbox,
 		Idempotency: &idempotency.Keys{Pool: b.pool, Keyring: ring, Now: b.now},
 		Rejections:  rejections.Reader{Pool: b.pool},
 		Problems:    watch.Reader{Pool: b.pool},

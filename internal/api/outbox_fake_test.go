@@ -33,7 +33,7 @@ type fakeOutbox struct {
 	from       admin.From
 	resumed    int
 	health     admin.Health
-	drafted   admin.Draft
+	drafted    admin.Draft
 	previewed  previewOf
 	replayed   admin.Replay
 	filter     admin.ListFilter

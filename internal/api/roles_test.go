@@ -60,6 +60,9 @@ func needs() []need {
 		{"GET " + one + "/users", "", look, false},
 		{"GET " + one + "/users/{user}", "", look, false},
 		{"POST " + one + "/users/{user}/refresh", "", operate, false},
+		{"POST " + one + "/users/{user}/erase", "{}", admin, false},
+		{"GET " + one + "/erasures", "", look, false},
+		{"GET " + one + "/erasures/{erasure}", "", look, false},
 		{"POST " + one + "/records/{record_type}/{record_id}/refresh", "", operate, false},
 		{"GET " + one + "/records/{record_type}", "", look, false},
 		{"GET " + one + "/records/{record_type}/{record_id}", "", look, false},
@@ -170,7 +173,7 @@ func TestEveryCallLetsInTheRightKeys(t *testing.T) {
 	for _, n := range needs() { //nolint:paralleltest // one after another: a call for a project may be refused for others at work
 		here := b.project(t, "p-"+uuid.NewString()[:8]) // of its own, for the call may delete it
 		fill := strings.NewReplacer("{project}", here.Name, "{provider}", "clerk", "{event}", "1.0", "{user}", "user_1", "{record_type}", "user",
-			"{record_id}", "user_1", "{destination}", "app", "{delivery}", "1", "{key}", uuid.NewString())
+			"{record_id}", "user_1", "{destination}", "app", "{delivery}", "1", "{key}", uuid.NewString(), "{erasure}", uuid.NewString())
 		method, path, _ := strings.Cut(fill.Replace(n.call), " ")
 		for _, h := range b.holders(t, here, there) {
 			t.Run(strings.Join([]string{n.call, n.body, h.name}, " "), func(t *testing.T) {

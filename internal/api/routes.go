@@ -70,6 +70,9 @@ func (a *API) routes() []route {
 		{get, one + "/users", ofProject, look, a.listUsers, takes{query: append([]string{"email"}, aPage.query...)}},
 		{get, one + "/users/{user}", ofProject, look, a.getUser, takes{query: []string{"cursor"}}},
 		{post, one + "/users/{user}/refresh", ofProject, operate, a.refreshUser, maybe},
+		{post, one + "/users/{user}/erase", ofProject, admin, a.eraseUser, aBody},
+		{get, one + "/erasures", ofProject, look, a.listErasures, aPage},
+		{get, one + "/erasures/{erasure}", ofProject, look, a.getErasure, nothing},
 		{get, one + "/records/{record_type}", ofProject, look, a.listRecords, takes{
 			query: append([]string{"name", "email", "organization_id", "user_id"}, aPage.query...),
 		}},

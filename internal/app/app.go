@@ -35,6 +35,7 @@ import (
 	"github.com/authsync/authsync/internal/delivery/sender"
 	"github.com/authsync/authsync/internal/delivery/upkeep"
 	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/erasure"
 	"github.com/authsync/authsync/internal/ingest/apply"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/ingest/receiver"
@@ -66,6 +67,8 @@ type Config struct {
 	Tracer *tracing.Tracer
 	// Observe is called for every webhook and must not block; it may be nil.
 	Observe func(receiver.Message)
+	// ErasureSettles is erasure.Config.SettleAfter; 0 means its default.
+	ErasureSettles time.Duration
 }
 
 // App is a running server.
@@ -75,6 +78,7 @@ type App struct {
 
 	stored   *project.Store // for the workers
 	settings config.Config
+	settles  time.Duration
 	log      *slog.Logger
 	steps    steps
 	failed   chan error
@@ -119,7 +123,7 @@ const databaseWait = 30 * time.Second
 func Start(ctx context.Context, c Config) (_ *App, err error) {
 	log := slog.New(redact.Handler(c.Log.Handler()))
 	a := &App{
-		settings: c.Settings, log: log, steps: steps{log: log},
+		settings: c.Settings, settles: c.ErasureSettles, log: log, steps: steps{log: log},
 		failed: make(chan error, 1), metrics: newMetrics(), health: &health{log: log},
 		guard: egress.New(egress.Config{Allow: c.Settings.AllowTargets}), observe: c.Observe, tracer: c.Tracer,
 		endRuns: func() {}, // without the role worker
@@ -258,7 +262,7 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 		return nil, err
 	}
 	a.databases = tenantdb.New(tenantdb.Config{URL: a.directory.Database, Tenants: a.tenants, Log: a.log, Workers: a.settings.Workers})
-	a.mirrors = mirror.New(mirror.Config{Databases: a.databases, Ledger: repair.NewLedger(a.pool, nil), Log: a.log})
+	a.mirrors = mirror.New(mirror.Config{Databases: a.databases, Ledger: repair.NewLedger(a.pool, nil), ErasureKeys: a.directory, Log: a.log})
 	ofStore := project.Config{
 		Pool: a.people, Keyring: a.keyring, Mirror: a.mirrors, Targets: a.guard, Tenants: a.tenants, CheckSource: a.checkSource, Log: a.log,
 		Destinations: destinationTypes{a.guard.CheckURL},
@@ -339,12 +343,13 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 	}
 	applies := apply.Config{
 		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Databases: a.databases, Mirrors: a.mirrors, Refreshes: a.refreshes,
-		Log: a.log, Retention: a.settings.InboxRetention, OthersActive: a.sender.OthersActive,
+		Log: a.log, Retention: a.settings.InboxRetention, OthersActive: a.sender.OthersActive, Erased: a.mirrors.Erased,
 		Metrics: apply.NewMetrics(a.metrics.registry), Tracer: a.tracer,
 	}
 	repairs := repair.Config{
 		Pool: a.pool, Inbox: a.inbox, Mirrors: a.mirrors, Providers: a.providers, Start: a.backfills.Start, Log: a.log.With(slog.String("part", "repair")),
 	}
+	erasures := erasure.Config{Pool: a.pool, Vault: a.stored, Mirrors: a.mirrors, Log: a.log.With(slog.String("part", "erasure")), SettleAfter: a.settles}
 	keeps := upkeep.Config{Pool: a.pool, Retention: a.settings.InboxRetention, Log: a.log.With(slog.String("part", "outbox"))}
 	pooled, err := a.isPooled(ctx)
 	if err != nil {
@@ -354,7 +359,7 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 		Pool: a.pool, Log: a.log, Retention: a.settings.InboxRetention, PollOnly: pooled,
 		Workers: []jobs.Register{
 			apply.Register(applies, a.settings.Workers), a.readingWorkers, a.relay.Register, a.sender.Register, upkeep.Register(keeps),
-			repair.Register(repairs),
+			repair.Register(repairs), erasure.Register(erasures),
 		},
 		Periodic: slices.Concat(apply.Periodic(), syncrun.Periodic(), upkeep.Periodic(), repair.Periodic()),
 		Hooks:    []rivertype.Hook{a.sender.Hook()},

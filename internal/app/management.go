@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/api/idempotency"
 	"github.com/authsync/authsync/internal/audit"
 	"github.com/authsync/authsync/internal/dashboard"
+	"github.com/authsync/authsync/internal/erasure"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/ingest/rejections"
 	"github.com/authsync/authsync/internal/ingest/usage"
@@ -51,6 +52,7 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 	a.api, err = api.New(api.Config{
 		Store: a.Store, Events: events, Users: a.mirrors, Records: a.mirrors, Grants: a.mirrors, Backfills: syncrun.NewStore(a.people, a.accounts),
 		Refresher: &refresh.One{Pool: a.people, Accounts: a.shared, Mirror: a.mirrors, Providers: a.providers},
+		Erasures:  &erasure.Store{Pool: a.people, Vault: a.Store, Now: time.Now},
 		Accounts:  a.shared, Outbox: a.deliveries, Idempotency: &idempotency.Keys{Pool: a.people, Keyring: a.keyring, Now: time.Now},
 		Rejections: rejections.Reader{Pool: a.people}, Counts: usage.Reader{Pool: a.people, Now: time.Now},
 		Audit: a.Audit, Refusals: refusals, Digester: a.keyring, Address: a.settings.TrustedProxies.Of,

@@ -119,8 +119,8 @@ whole unless COLUMNS sets a width. Use --json in scripts.`,
 	add("run", s.newDev(), s.newServe(), s.newMigrate(), s.newConfig())
 	add("configure", s.newProjects(), s.newIntegrations(), s.newDestinations(), s.newGrant(), s.newKeys(),
 		s.newExport(), s.newPlan(), s.newApply(), s.newGenerate())
-	add("sync", s.newBackfill(), s.newReconcile(), s.newRefresh(), s.newRedeliver())
-	add("inspect", s.newEvents(), s.newUsers(), s.newRecords(), s.newDeliveries(), s.newAudit(), s.newExplain(), s.newDoctor(), s.newProblems(),
+	add("sync", s.newBackfill(), s.newReconcile(), s.newRefresh(), s.newRedeliver(), s.newErase())
+	add("inspect", s.newEvents(), s.newUsers(), s.newRecords(), s.newDeliveries(), s.newErasures(), s.newAudit(), s.newExplain(), s.newDoctor(), s.newProblems(),
 		s.newSend(), s.newSelfTest(), s.newDemoProvider())
 	help := newHelp()
 	root.SetHelpCommand(help)

@@ -33,6 +33,9 @@ type (
 	ListedUser = wire.ListedUser
 	Repair     = wire.Repair
 
+	Erasure       = wire.Erasure
+	ErasureAnswer = wire.ErasureAnswer
+
 	Record       = wire.Record[map[string]any]
 	ListedRecord = wire.ListedRecord[map[string]any]
 

@@ -74,6 +74,9 @@ func (m Messages) States(ctx context.Context, first, last, asOf []int64) (map[in
 		if err != nil {
 			return nil, fmt.Errorf("compare the rows of change %d: %w", s.LastID, err)
 		}
+		if s.Kind == record.Erased { // that there is nothing left is not what the rows say
+			kind, changed, message.Before = record.Erased, []string{}, nil
+		}
 		message.EventType, message.Changed = destination.EventType(s.RecordType, kind), changed
 		messages[s.LastID] = message
 	}

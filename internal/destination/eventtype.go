@@ -14,6 +14,9 @@ const (
 	UserUpdated  = "user.updated"
 	UserDeleted  = "user.deleted"
 	UserRestored = "user.restored"
+	// UserErased is sent to every destination, whatever its event types are: it may hold what an earlier filter let
+	// through.
+	UserErased = "user.erased"
 )
 
 // anyKind stands for all kinds of change in event types; see AllOf.

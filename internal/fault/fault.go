@@ -30,6 +30,7 @@ const (
 	DeliveryNotFound    Code = "delivery_not_found"
 	StreamNotFound      Code = "stream_not_found"
 	KeyNotFound         Code = "key_not_found"
+	ErasureNotFound     Code = "erasure_not_found"
 
 	NameTaken          Code = "name_taken"
 	DatabaseExists     Code = "database_exists"

@@ -23,6 +23,7 @@ const (
 	RefreshUsers = "refresh_users" // per provider of a project
 	Backfill     = "backfill"      // per sync run: a backfill or a reconcile
 	RepairMirror = "repair_mirror" // per project
+	EraseUser    = "erase_user"    // per erasure
 )
 
 // DB is a pool or a transaction.

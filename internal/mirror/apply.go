@@ -32,12 +32,12 @@ const (
 	applyEvents = `SELECT ordinal, outcome, coalesce(reason, '') AS reason FROM capydb_auth.apply_events(` + eventArray + `)`
 	applyNext   = `
 		SELECT ordinal, outcome, coalesce(reason, '') AS reason, applied_to, change_id
-		FROM capydb_auth.apply_next(` + eventArray + `, $42, $43, $44)`
+		FROM capydb_auth.apply_next(` + eventArray + `, $42, $43, $44, $45)`
 )
 
 // Result is the outcome of one event.
 type Result struct {
-	Outcome string // applied, stale, duplicate, deferred or, without the ledger, unchanged; empty where Err is set
+	Outcome string // applied, stale, duplicate, deferred, erased or, without the ledger, unchanged; empty where Err is set
 	Reason  string // why it is stale, a duplicate or deferred
 	Err     error  // the database's error about this event alone
 }
@@ -198,7 +198,7 @@ func (t *tenant) call(ctx context.Context, events []*Event, results []Result) er
 	defer cancel()
 	known := t.progress.get()
 	clear(results)
-	rows, err := t.pool.Query(ctx, applyNext, append(eventArgs(events), known.Epoch, known.AppliedTo, t.config.Now())...)
+	rows, err := t.pool.Query(ctx, applyNext, append(eventArgs(events), known.Epoch, known.AppliedTo, t.config.Now(), t.erasureKey(ctx))...)
 	if err != nil {
 		return err
 	}

@@ -34,8 +34,10 @@ type Config struct {
 	// Ledger keeps how far each mirror is; nil: nobody does, and a mirror that was restored from a
 	// backup is not noticed.
 	Ledger Ledger
-	Log    *slog.Logger
-	Now    func() time.Time // nil: time.Now
+	// ErasureKeys gives the keys of erasures; nil: nobody is ever erased.
+	ErasureKeys ErasureKeys
+	Log         *slog.Logger
+	Now         func() time.Time // nil: time.Now
 }
 
 // Mirrors applies events to the mirrors of all projects. It is safe for
@@ -94,6 +96,8 @@ func (m *Mirrors) drop(t *tenant) {
 const (
 	Applied         = "applied"
 	OutcomeDeferred = "deferred"
+	// OutcomeErased: the event is about a user who was erased, and has no effect.
+	OutcomeErased = "erased"
 
 	outcomeStale     = "stale"
 	outcomeDuplicate = "duplicate"
@@ -103,7 +107,7 @@ const (
 // isOutcome reports whether it is one that apply_events has. The function is in somebody else's database.
 func isOutcome(text string) bool {
 	switch text {
-	case Applied, OutcomeDeferred, outcomeStale, outcomeDuplicate, outcomeUnchanged:
+	case Applied, OutcomeDeferred, OutcomeErased, outcomeStale, outcomeDuplicate, outcomeUnchanged:
 		return true
 	default:
 		return false
@@ -122,6 +126,8 @@ const (
 	CodeFindingsGone = "US003"
 	// CodeLost: the mirror has lost calls that were applied to it; see Ledger.
 	CodeLost = "US004"
+	// CodeErasuresUnknown: users of the mirror were erased, and this process does not know the key yet. It will in a moment.
+	CodeErasuresUnknown = "US005"
 )
 
 // delayed reports whether the events are not the cause of a failed call. An error that did not come from the server is the
@@ -133,7 +139,7 @@ func delayed(err error) bool {
 		return true
 	}
 	switch pg.Code {
-	case CodeBusy, CodeLost, pgerrcode.ReadOnlySQLTransaction:
+	case CodeBusy, CodeLost, CodeErasuresUnknown, pgerrcode.ReadOnlySQLTransaction:
 		return true
 	}
 	return pgdb.Unavailable(err) && (pg.SeverityUnlocalized != "ERROR" || pgerrcode.IsInsufficientResources(pg.Code))

@@ -30,7 +30,8 @@ type FeedChange struct {
 
 // RecordState is a record as of a change, and as it was before the first of some changes.
 type RecordState struct {
-	LastID      int64 // the last of these changes; Provider to ChangedAt are its own
+	LastID      int64 // the last of these changes; Kind and Provider to ChangedAt are its own
+	Kind        string
 	RecordType  record.Type
 	RecordID    string
 	Row, Before json.RawMessage
@@ -48,7 +49,7 @@ const (
 	readChanges = `SELECT ` + feedColumns + ` FROM capydb_auth.read_changes($1, $2)`
 	changesByID = `SELECT ` + feedColumns + ` FROM capydb_auth.changes_by_id($1) ORDER BY id`
 
-	recordStates = `SELECT id AS last_id, ` + recordColumns + ` FROM capydb_auth.record_states($1, $2, $3)`
+	recordStates = `SELECT id AS last_id, kind, ` + recordColumns + ` FROM capydb_auth.record_states($1, $2, $3)`
 
 	// By all columns of the index, so that no plan can walk through the feed by id.
 	latestChange = `

@@ -72,7 +72,7 @@ func (t *tenant) cutOff(err error) bool {
 
 // delay returns when to retry, and opens the breaker if the database is unavailable.
 func (t *tenant) delay(ctx context.Context, err error) error {
-	if code := pgdb.Code(err); code == CodeBusy || code == CodeLost || contends(err) {
+	if code := pgdb.Code(err); code == CodeBusy || code == CodeLost || code == CodeErasuresUnknown || contends(err) {
 		return tenantdb.Delay(err)
 	}
 	t.progress.doubt()

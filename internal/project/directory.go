@@ -265,7 +265,7 @@ const (
 	selectVersion = `SELECT version FROM authsync.directory_version`
 
 	selectStoredProjects = `
-		SELECT id, database_url_sealed FROM authsync.projects`
+		SELECT id, database_url_sealed, erasure_key_sealed FROM authsync.projects`
 
 	selectStoredIntegrations = `
 		SELECT project_id, provider, credentials_sealed, options FROM authsync.integrations`

@@ -72,7 +72,11 @@ func (s *Store) Reseal(ctx context.Context) (resealed int, err error) {
 		}
 		resealed++
 	}
-	return resealed, errors.Join(closed...)
+	more, alsoClosed, err := s.resealErasures(ctx)
+	if err != nil {
+		return resealed + more, err
+	}
+	return resealed + more, errors.Join(append(closed, alsoClosed...)...)
 }
 
 func (s *Store) resealed(row sealedRow) ([]byte, error) {

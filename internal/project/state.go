@@ -26,6 +26,7 @@ type knownProject struct {
 	stored       storedProject
 	url          string
 	err          error
+	erasureKey   []byte // nil: nobody was erased
 	integrations map[string]*knownIntegration
 }
 
@@ -39,6 +40,7 @@ type knownIntegration struct {
 type storedProject struct {
 	ID                uuid.UUID
 	DatabaseURLSealed []byte
+	ErasureKeySealed  []byte
 }
 
 type storedIntegration struct {
@@ -80,6 +82,7 @@ func (d *Directory) build(
 	if before == nil {
 		before = &state{}
 	}
+	var err error
 	s := &state{version: version, projects: make(map[uuid.UUID]*knownProject, len(projects))}
 	for _, stored := range projects {
 		p := &knownProject{stored: stored, integrations: map[string]*knownIntegration{}}
@@ -89,6 +92,12 @@ func (d *Directory) build(
 			p.err = fmt.Errorf("%w (%w): %w", ErrUnusable, ErrNotLoaded, p.err)
 			d.config.Log.ErrorContext(ctx, "project_unusable",
 				slog.String("project_id", stored.ID.String()), slog.Any("error", p.err))
+		}
+		if old := before.projects[stored.ID]; old != nil && bytes.Equal(old.stored.ErasureKeySealed, stored.ErasureKeySealed) {
+			p.erasureKey = old.erasureKey
+		} else if p.erasureKey, err = openErasureKey(d.config.Keyring, stored.ID, stored.ErasureKeySealed); err != nil {
+			d.config.Log.ErrorContext(ctx, "erasure_key_unusable",
+				slog.String("project_id", stored.ID.String()), slog.Any("error", err))
 		}
 		s.projects[stored.ID] = p
 	}

@@ -36,7 +36,11 @@ const (
 	Restored = "restored"
 )
 
-// Kinds returns all kinds of change.
+// Erased is the kind of the change that passes an erasure on: everything about a user was removed, at the person's request.
+// It goes to every destination, so that it is none of the kinds that can be chosen.
+const Erased = "erased"
+
+// Kinds returns the kinds of change that destinations choose from.
 func Kinds() []string { return []string{Created, Updated, Deleted, Restored} }
 
 // Column is a mirrored column: a value that an event can set.

@@ -127,6 +127,7 @@ CREATE TABLE authsync.deliveries (
     CONSTRAINT deliveries_record_type_check CHECK (record_type IN ('user', 'organization', 'membership', 'invitation', 'session')),
     CONSTRAINT deliveries_event_type_check CHECK (
         event_type IN (record_type || '.created', record_type || '.updated', record_type || '.deleted', record_type || '.restored')
+        OR event_type = 'user.erased'
     ),
     CONSTRAINT deliveries_state_check
         CHECK (state IN ('blocked', 'ready', 'retrying', 'delivered', 'coalesced', 'failed', 'cancelled')),

@@ -109,7 +109,7 @@ CREATE TABLE capydb_auth.changes (
     event_at    timestamptz NOT NULL,
     changed_at  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT changes_pkey PRIMARY KEY (id),
-    CONSTRAINT changes_kind_check CHECK (kind IN ('created', 'updated', 'deleted', 'restored'))
+    CONSTRAINT changes_kind_check CHECK (kind IN ('created', 'updated', 'deleted', 'restored', 'erased'))
 )
 -- A row holds the provider's object. Compressing all of them would cost more than it saves.
 WITH (toast_tuple_target = 8160);

@@ -128,7 +128,9 @@ func (a *Filters) Choose(s *Subscription, changes []mirror.FeedChange) Chosen {
 		c := &changes[i]
 		d := DeliveryOf(c)
 		err := filter.broken
-		if err == nil {
+		if c.Kind == record.Erased { // no filter holds it back
+			err = nil
+		} else if err == nil {
 			var is bool
 			if is, _, err = filter.Wants(messages.Of(c)); err == nil && !is {
 				continue

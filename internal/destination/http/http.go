@@ -38,7 +38,7 @@ type Type struct {
 // Options are the options of an HTTP destination.
 type Options struct {
 	// Requests are the requests by event type, by forms such as organization.*, and "default" for the other types.
-	// An event type without any of these makes no request.
+	// An event type without any of these makes no request. The erasure of a user has user.erased, otherwise user.deleted.
 	Requests map[string]RequestOptions `json:"requests"`
 	// Headers apply to all requests; a request's own headers override them.
 	Headers map[string]string `json:"headers,omitempty"`

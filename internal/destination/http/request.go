@@ -35,7 +35,7 @@ func (h *api) setRequests(d destination.Deps) error {
 	}
 	h.requests = map[string]*request{}
 	for _, eventType := range slices.Sorted(maps.Keys(h.options.Requests)) {
-		if _, err := destination.ExpandEventTypes([]string{eventType}); err != nil && eventType != fallback {
+		if _, err := destination.ExpandEventTypes([]string{eventType}); err != nil && eventType != fallback && eventType != destination.UserErased {
 			return fault.At("options.requests", "options.requests has %.40q: it takes event types and %s; %s", eventType, fallback, destination.EventTypesHint)
 		}
 		r, err := h.compile("options.requests."+eventType, h.options.Requests[eventType], d)
@@ -151,6 +151,9 @@ type ready struct {
 // prepare builds the request for a message. skip is why there is none. It returns a fault.Invalid.
 func (h *api) prepare(ctx context.Context, m destination.Message, secrets map[string]any) (q *ready, skip string, err error) {
 	r := cmp.Or(h.requests[m.EventType], h.requests[destination.AllOf(m.RecordType)], h.requests[fallback])
+	if m.EventType == destination.UserErased { // a request for changes would write empty values, or make the user anew
+		r = cmp.Or(h.requests[m.EventType], h.requests[destination.UserDeleted])
+	}
 	if r == nil {
 		return nil, "nothing to do for " + m.EventType, nil
 	}

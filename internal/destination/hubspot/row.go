@@ -36,6 +36,9 @@ type row struct {
 	result       *destination.Result // nil: not yet known
 }
 
+// erased reports whether the message is the erasure of a user.
+func (r *row) erased() bool { return r.message.Kind() == record.Erased }
+
 func (r *row) deleted() bool { return r.message.Kind() == record.Deleted }
 
 // retry reports whether an earlier attempt may have arrived. The object may then differ from Before, so all
@@ -52,6 +55,9 @@ func (h *hubspot) row(ctx context.Context, m destination.Message) *row {
 		if h.companies == nil { // the option was removed while deliveries waited
 			r.done(destination.Result{Outcome: destination.Delivered, Reason: "nothing was sent: the option companies is not set"})
 		}
+		return r
+	}
+	if r.erased() { // its row has the id alone
 		return r
 	}
 	if err := h.fill(ctx, r); err != nil {

@@ -112,6 +112,8 @@ func (s *sending) sync(ctx context.Context, of *objects, rows []*row) {
 // have made it, from a newer state of its organization than an earlier delivery of this one.
 func (s *sending) needless(r *row) bool {
 	switch {
+	case r.erased():
+		return false
 	case r.deleted() && r.of.OnDelete.do == deleteNothing:
 		r.done(destination.Result{Outcome: destination.Delivered, Reason: "nothing was sent: on_delete is nothing, the " + r.of.name + " stays as it is"})
 		return true
@@ -137,7 +139,7 @@ func (r *row) doubtful() bool {
 // this address, in portals without a property for ids.
 func (s *sending) choose(r *row, updates, byKey, byEmail *batch) *batch {
 	switch {
-	case r.deleted() && r.of.OnDelete.do == deleteArchive, r.doubtful():
+	case r.erased(), r.deleted() && r.of.OnDelete.do == deleteArchive, r.doubtful():
 		return nil
 	case r.link != "":
 		return updates

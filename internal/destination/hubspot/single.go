@@ -25,6 +25,9 @@ type match struct {
 }
 
 func (s *sending) single(ctx context.Context, r *row) *destination.Result {
+	if r.erased() {
+		return s.erase(ctx, r)
+	}
 	known, properties := r.link != "", r.change
 	if r.doubtful() {
 		c, trouble := s.read(ctx, r.of, lookup{r.link, ""})

@@ -82,7 +82,9 @@ type Config struct {
 	Databases Databases
 	Mirrors   Mirrors
 	Refreshes Refreshes
-	Log       *slog.Logger
+	// Erased tells which records were erased, see mirror.Mirrors; nil: none ever is.
+	Erased func(ctx context.Context, projectID uuid.UUID, records []mirror.Owned) ([]int, error)
+	Log    *slog.Logger
 	// Retention is how long messages are kept; see inbox.Maintain.
 	Retention time.Duration
 	// OthersActive reports whether jobs of other projects recently started in this process, so that
@@ -289,6 +291,9 @@ func (c *Config) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, b *
 	if err := c.Inbox.RecordOutcomes(ctx, tx, b.outcomes); err != nil {
 		return err
 	}
+	if err := eraseMessages(ctx, tx, b); err != nil {
+		return err
+	}
 	if len(b.toApply) > 0 {
 		if err := repair.Record(ctx, tx, projectID, c.Mirrors.Progress(projectID)); err != nil {
 			return err
@@ -313,6 +318,9 @@ func (c *Config) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, b *
 // outcome is known. Events blocked by a lock in the project's database stay pending, to be retried
 // one by one at the given time.
 func (c *Config) apply(ctx context.Context, projectID uuid.UUID, b *batch, again time.Time) error {
+	if err := c.dropErased(ctx, projectID, b); err != nil {
+		return err
+	}
 	if err := c.rehearse(ctx, projectID, b); err != nil {
 		return err
 	}
@@ -330,6 +338,10 @@ func (c *Config) apply(ctx context.Context, projectID uuid.UUID, b *batch, again
 		if r.Err != nil {
 			o.Outcome, o.Err = inbox.Failed, r.Err
 			o.Reason = joinReasons(pgdb.Describe(r.Err), o.Reason)
+			continue
+		}
+		if r.Outcome == mirror.OutcomeErased { // since dropErased has looked
+			o.Erase()
 			continue
 		}
 		if r.Outcome == mirror.OutcomeDeferred {

@@ -42,6 +42,18 @@ type Outcome struct {
 	RetryAt time.Time
 	// Provider and TraceParent are the message's, for metrics and traces; not stored.
 	Provider, TraceParent string
+	// ErasedUser is the user who was erased, if the event is about one: its message must not keep it; not stored.
+	ErasedUser string
+	// IsErased reports that the event is about somebody who was erased.
+	IsErased bool
+}
+
+// Erase makes it the outcome of an event about somebody who was erased.
+func (o *Outcome) Erase() {
+	*o = Outcome{
+		InboxID: o.InboxID, Ordinal: o.Ordinal, ReceivedAt: o.ReceivedAt, ProjectID: o.ProjectID, Type: o.Type, EventTime: o.EventTime,
+		Provider: o.Provider, TraceParent: o.TraceParent, Outcome: Ignored, Reason: ErasedReason, ErasedUser: o.UserID, IsErased: true,
+	}
 }
 
 const upsertOutcomes = `

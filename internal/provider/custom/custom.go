@@ -215,6 +215,9 @@ func (p *Provider) DecodeContext(ctx context.Context, d provider.Message, o prov
 	if why := p.isHalted(definition, time.Now()); why != "" {
 		return payload.FailedMessage(d, why), nil
 	}
+	if payload.IsErased(doc) {
+		return []provider.Event{erased(d, 0)}, nil
+	}
 	events, err := definition.decode(ctx, d, o, doc)
 	var run *jq.RunError
 	switch {
@@ -226,7 +229,24 @@ func (p *Provider) DecodeContext(ctx context.Context, d provider.Message, o prov
 	case err != nil:
 		return nil, err
 	}
+	if doc.IsArray() { // an expression need not find a type where an erased event was
+		place := 0
+		for element := range doc.Elements() {
+			if payload.IsErased(element) && place < len(events) && events[place].Verdict == provider.Fail {
+				events[place] = erased(d, place)
+			}
+			place++
+		}
+	}
 	return events, nil
+}
+
+// erased is the event that stands where one of an erased person was.
+func erased(d provider.Message, place int) provider.Event {
+	e := payload.New(d, place)
+	payload.SetID(&e, d, "event.id", nil)
+	payload.SetType(&e, "type", payload.Value(payload.Erased).Member("type"))
+	return payload.Unmirrored(e)
 }
 
 func (p *Provider) halt(c *Compiled, why string, now time.Time) {

@@ -49,6 +49,9 @@ func FailedMessage(d provider.Message, reason string) []provider.Event {
 
 // Unmirrored finishes an event of a type that is not mirrored.
 func Unmirrored(e provider.Event) provider.Event {
+	if e.Type == erasedType {
+		return Ignored(e, "the person whom it was about was erased")
+	}
 	return Ignored(e, fmt.Sprintf("type %s is not mirrored", e.Type))
 }
 

@@ -405,6 +405,8 @@ BEGIN
             RETURN EXISTS (SELECT FROM authsync.sync_runs AS b WHERE b.id = p_subject::uuid AND b.state IN ('running', 'waiting'));
         WHEN 'repair_mirror' THEN
             RETURN EXISTS (SELECT FROM authsync.mirror_repairs AS r WHERE r.project_id = p_subject::uuid AND r.finished_at IS NULL);
+        WHEN 'erase_user' THEN
+            RETURN EXISTS (SELECT FROM authsync.erasures AS e WHERE e.id = p_subject::uuid AND e.state = 'running');
         ELSE
             RETURN false;
     END CASE;
@@ -1270,6 +1272,10 @@ CREATE FUNCTION authsync.request_idle(p_looked_before timestamp with time zone) 
             SELECT 'backfill', b.id::text, jsonb_build_object('run_id', b.id, 'project_id', b.project_id, 'run_kind', b.kind)
             FROM authsync.sync_runs AS b
             WHERE b.state IN ('running', 'waiting')
+            UNION ALL
+            SELECT 'erase_user', e.id::text, jsonb_build_object('erasure_id', e.id, 'project_id', e.project_id)
+            FROM authsync.erasures AS e
+            WHERE e.state = 'running'
         ) AS w
         LEFT JOIN authsync.job_requests AS r ON r.kind = w.kind AND r.subject = w.subject
         WHERE r.job_id IS NULL AND authsync.has_work(w.kind, w.subject)
@@ -2012,7 +2018,7 @@ CREATE TABLE authsync.deliveries (
     job_id bigint,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
-    CONSTRAINT deliveries_event_type_check CHECK (((((event_type = (record_type || '.created'::text)) OR (event_type = (record_type || '.updated'::text))) OR (event_type = (record_type || '.deleted'::text))) OR (event_type = (record_type || '.restored'::text)))),
+    CONSTRAINT deliveries_event_type_check CHECK ((((((event_type = (record_type || '.created'::text)) OR (event_type = (record_type || '.updated'::text))) OR (event_type = (record_type || '.deleted'::text))) OR (event_type = (record_type || '.restored'::text))) OR (event_type = 'user.erased'::text))),
     CONSTRAINT deliveries_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text])))),
     CONSTRAINT deliveries_record_type_check CHECK ((record_type = ANY (ARRAY['user'::text, 'organization'::text, 'membership'::text, 'invitation'::text, 'session'::text]))),
     CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text, 'delivered'::text, 'coalesced'::text, 'failed'::text, 'cancelled'::text])))
@@ -2116,6 +2122,7 @@ CREATE TABLE authsync.projects (
     name text NOT NULL,
     database_url_sealed bytea NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    erasure_key_sealed bytea,
     CONSTRAINT projects_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text))
 );
 
@@ -2124,6 +2131,8 @@ COMMENT ON TABLE authsync.projects IS 'Tenants. Each has one PostgreSQL database
 COMMENT ON COLUMN authsync.projects.name IS 'Name for people; the command accepts it in place of the id.';
 
 COMMENT ON COLUMN authsync.projects.database_url_sealed IS 'Connection URL of the project database, encrypted with a key kept outside the database.';
+
+COMMENT ON COLUMN authsync.projects.erasure_key_sealed IS 'Key of the digests of erased records, encrypted with a key kept outside the database; NULL: nobody was erased.';
 
 CREATE TABLE authsync.river_job (
     id bigint NOT NULL,
@@ -2333,6 +2342,47 @@ CREATE TABLE authsync.directory_version (
 COMMENT ON TABLE authsync.directory_version IS 'Grows by one with every change of projects or integrations; processes reload when it does.';
 
 COMMENT ON COLUMN authsync.directory_version.singleton IS 'Limits the table to one row.';
+
+CREATE TABLE authsync.erasures (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    project_id uuid NOT NULL,
+    digest bytea NOT NULL,
+    subject_sealed bytea,
+    requested_by text NOT NULL,
+    state text DEFAULT 'running'::text NOT NULL,
+    phase text DEFAULT 'mark'::text NOT NULL,
+    steps bigint DEFAULT 0 NOT NULL,
+    counts jsonb DEFAULT '{}'::jsonb NOT NULL,
+    destinations jsonb DEFAULT '[]'::jsonb NOT NULL,
+    wait_reason text,
+    requested_at timestamp with time zone NOT NULL,
+    marked_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    CONSTRAINT erasures_finished_at_check CHECK (((finished_at IS NULL) = (state = 'running'::text))),
+    CONSTRAINT erasures_phase_check CHECK ((phase = ANY (ARRAY['mark'::text, 'ledger'::text, 'mirror'::text, 'invitations'::text, 'events'::text, 'inbox'::text, 'rest'::text, 'destinations'::text, 'finish'::text]))),
+    CONSTRAINT erasures_state_check CHECK ((state = ANY (ARRAY['running'::text, 'done'::text]))),
+    CONSTRAINT erasures_subject_sealed_check CHECK (((subject_sealed IS NULL) = (state = 'done'::text)))
+);
+
+COMMENT ON TABLE authsync.erasures IS 'Persons who were erased or are being erased; a finished row is the receipt, without personal data.';
+
+COMMENT ON COLUMN authsync.erasures.digest IS 'SHA-256 of the project''s erasure key, the record type user and the user''s id, as in capydb_auth.erasures.';
+
+COMMENT ON COLUMN authsync.erasures.subject_sealed IS 'Who it is and how far it has come, encrypted with a key kept outside the database; NULL once it is done.';
+
+COMMENT ON COLUMN authsync.erasures.requested_by IS 'The API key that asked for it: its id, which names no person.';
+
+COMMENT ON COLUMN authsync.erasures.phase IS 'What is being removed: mark: the tombstone; ledger; mirror: rows and changes; invitations; events: outcomes and their messages; inbox: other messages; rest; destinations: waits until they have heard of it; finish.';
+
+COMMENT ON COLUMN authsync.erasures.steps IS 'Grows by one with each step, so that of two workers only one goes on.';
+
+COMMENT ON COLUMN authsync.erasures.counts IS 'How many rows were removed or rewritten, by table.';
+
+COMMENT ON COLUMN authsync.erasures.destinations IS 'What each destination has answered: name, type, state, status and when.';
+
+COMMENT ON COLUMN authsync.erasures.wait_reason IS 'What it waits for; NULL: nothing.';
+
+COMMENT ON COLUMN authsync.erasures.marked_at IS 'When the tombstone was set: from then on the person cannot come back.';
 
 CREATE TABLE authsync.event_outcomes (
     inbox_id bigint NOT NULL,
@@ -3525,6 +3575,9 @@ ALTER TABLE ONLY authsync.destinations
 ALTER TABLE ONLY authsync.directory_version
     ADD CONSTRAINT directory_version_pkey PRIMARY KEY (singleton);
 
+ALTER TABLE ONLY authsync.erasures
+    ADD CONSTRAINT erasures_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY authsync.event_outcomes
     ADD CONSTRAINT event_outcomes_pkey PRIMARY KEY (inbox_id, ordinal, received_at);
 
@@ -3649,6 +3702,10 @@ CREATE UNIQUE INDEX deliveries_under_way_key ON authsync.deliveries USING btree 
 CREATE INDEX deliveries_unfinished_idx ON authsync.deliveries USING btree (record_id, record_type, destination_id, change_id) WHERE (state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text]));
 
 CREATE INDEX deliveries_user_idx ON authsync.deliveries USING btree (project_id, user_id, id);
+
+CREATE INDEX erasures_project_id_idx ON authsync.erasures USING btree (project_id, requested_at DESC, id);
+
+CREATE UNIQUE INDEX erasures_running_key ON authsync.erasures USING btree (project_id, digest) WHERE (state = 'running'::text);
 
 CREATE INDEX event_outcomes_event_id_idx ON ONLY authsync.event_outcomes USING btree (event_id, inbox_id, ordinal);
 
@@ -3789,6 +3846,9 @@ ALTER TABLE ONLY authsync.destination_progress
 
 ALTER TABLE ONLY authsync.destinations
     ADD CONSTRAINT destinations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.erasures
+    ADD CONSTRAINT erasures_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY authsync.external_ids
     ADD CONSTRAINT external_ids_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES authsync.destinations(id) ON DELETE CASCADE;

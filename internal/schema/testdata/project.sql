@@ -878,13 +878,15 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.apply_memberships(p_events capydb_auth.event[]) IS 'Applies events about different memberships; called by apply_round only.';
 
-CREATE FUNCTION capydb_auth.apply_next(p_events capydb_auth.event[], p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) RETURNS TABLE(ordinal integer, outcome text, reason text, applied_to bigint, change_id bigint)
+CREATE FUNCTION capydb_auth.apply_next(p_events capydb_auth.event[], p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone, p_erasure_key bytea DEFAULT NULL::bytea) RETURNS TABLE(ordinal integer, outcome text, reason text, applied_to bigint, change_id bigint)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
     v_applied_to bigint;
+    v_events     capydb_auth.event[] := p_events;
+    v_erased     integer[] := '{}'::integer[];
 BEGIN
     PERFORM capydb_auth.lock_mirror();
 
@@ -898,16 +900,43 @@ BEGIN
             USING ERRCODE = 'US004', HINT = 'authsync repairs it by itself; see authsync doctor.';
     END IF;
 
+    -- Under the lock: whoever erases a user takes it, too, so that no event slips through.
+    IF EXISTS (SELECT FROM capydb_auth.erasures) THEN
+        IF p_erasure_key IS NULL THEN
+            RAISE EXCEPTION 'users of this mirror were erased, and the caller has not learned of it yet'
+                USING ERRCODE = 'US005', HINT = 'Try again in a moment.';
+        END IF;
+        v_erased := ARRAY(
+            SELECT (p_events[f.place::integer]).ordinal
+            FROM capydb_auth.find_erased(
+                p_erasure_key,
+                ARRAY(SELECT e.record_type FROM unnest(p_events) AS e),
+                ARRAY(SELECT e.record_id FROM unnest(p_events) AS e),
+                ARRAY(SELECT e.user_id FROM unnest(p_events) AS e)
+            ) AS f (place)
+        );
+        IF v_erased <> '{}' THEN
+            v_events := ARRAY(
+                SELECT p_events[i] FROM generate_subscripts(p_events, 1) AS i
+                WHERE (p_events[i]).ordinal <> ALL (v_erased) ORDER BY i
+            );
+        END IF;
+    END IF;
+
     RETURN QUERY
     SELECT
         e.ordinal, e.outcome, e.reason, v_applied_to,
         -- A subquery, so that it is looked up once a call: when the events have been applied.
         (SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('capydb_auth.changes', 'id')::regclass), 0))
-    FROM capydb_auth.apply_events(p_events) AS e;
+    FROM (
+        SELECT a.ordinal, a.outcome, a.reason FROM capydb_auth.apply_events(v_events) AS a
+        UNION ALL
+        SELECT u.ordinal, 'erased', 'the user was erased' FROM unnest(v_erased) AS u (ordinal)
+    ) AS e (ordinal, outcome, reason);
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.apply_next(p_events capydb_auth.event[], p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) IS 'Applies a batch of events as the call that follows those which the caller knows of.';
+COMMENT ON FUNCTION capydb_auth.apply_next(p_events capydb_auth.event[], p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone, p_erasure_key bytea) IS 'Applies a batch of events as the call that follows those which the caller knows of.';
 
 CREATE FUNCTION capydb_auth.apply_organizations(p_events capydb_auth.event[]) RETURNS TABLE(ordinal integer, outcome text, reason text)
     LANGUAGE plpgsql
@@ -2802,6 +2831,251 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.ensure_user(p_id text) IS 'Makes a placeholder for a user whose event has not come yet; returns the id, for use in a foreign key.';
 
+CREATE FUNCTION capydb_auth.erase_begin(p_key bytea, p_user_id text, p_event_id text, p_at timestamp with time zone) RETURNS TABLE(change_id bigint, emails text[])
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+BEGIN
+    PERFORM capydb_auth.lock_mirror();
+
+    INSERT INTO capydb_auth.erasures (digest, erased_at)
+    VALUES (capydb_auth.erasure_digest(p_key, 'user', p_user_id), p_at)
+    ON CONFLICT (digest) DO NOTHING;
+
+    emails := ARRAY(
+        SELECT DISTINCT a.email
+        FROM (
+            SELECT u.email FROM capydb_auth.users AS u WHERE u.id = p_user_id
+            UNION ALL
+            SELECT u.email FROM capydb_auth.user_emails AS u WHERE u.user_id = p_user_id
+        ) AS a
+        WHERE a.email IS NOT NULL
+    );
+
+    change_id := (
+        SELECT c.id
+        FROM capydb_auth.changes AS c
+        WHERE (c.record_id, c.record_type, c.id) >= (p_user_id, 'user', 0)
+          AND (c.record_id, c.record_type, c.id) <= (p_user_id, 'user', 9223372036854775807)
+          AND c.kind = 'erased' AND c.event_id = p_event_id
+        ORDER BY c.record_id DESC, c.record_type DESC, c.id DESC
+        LIMIT 1
+    );
+    IF change_id IS NULL THEN
+        INSERT INTO capydb_auth.changes (
+            record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at, changed_at
+        )
+        VALUES (
+            'user', p_user_id, 'erased', '{}', NULL,
+            jsonb_build_object('id', p_user_id),
+            NULL,
+            coalesce((SELECT u.provider FROM capydb_auth.users AS u WHERE u.id = p_user_id), ''),
+            p_event_id, p_at, p_at)
+        RETURNING id INTO change_id;
+    END IF;
+    RETURN NEXT;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.erase_begin(p_key bytea, p_user_id text, p_event_id text, p_at timestamp with time zone) IS 'Sets the tombstone of a user and makes the change that passes the erasure on.';
+
+CREATE FUNCTION capydb_auth.erase_invitations(p_key bytea, p_emails text[], p_after text, p_limit integer, p_at timestamp with time zone) RETURNS TABLE(invitations bigint, changes bigint, ids text[], next_after text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM capydb_auth.lock_mirror();
+
+    next_after := (SELECT i.id FROM capydb_auth.invitations AS i WHERE i.id > p_after ORDER BY i.id OFFSET p_limit - 1 LIMIT 1);
+    ids := ARRAY(
+        SELECT i.id
+        FROM capydb_auth.invitations AS i
+        WHERE i.id > p_after AND (next_after IS NULL OR i.id <= next_after)
+          AND lower(i.email) IN (SELECT lower(e.email) FROM unnest(p_emails) AS e (email))
+    );
+    INSERT INTO capydb_auth.erasures (digest, erased_at)
+    SELECT capydb_auth.erasure_digest(p_key, 'invitation', i.id), p_at FROM unnest(ids) AS i (id)
+    ON CONFLICT (digest) DO NOTHING;
+
+    DELETE FROM capydb_auth.changes AS c
+    WHERE c.id IN (
+        SELECT f.id
+        FROM unnest(ids) AS i (id)
+        CROSS JOIN LATERAL (
+            SELECT g.id
+            FROM capydb_auth.changes AS g
+            WHERE (g.record_id, g.record_type, g.id) >= (i.id, 'invitation', 0)
+              AND (g.record_id, g.record_type, g.id) <= (i.id, 'invitation', 9223372036854775807)
+            OFFSET 0
+        ) AS f
+    );
+    GET DIAGNOSTICS changes = ROW_COUNT;
+    DELETE FROM capydb_auth.reconcile_findings AS f WHERE f.record_type = 'invitation' AND f.record_id = ANY (ids);
+    DELETE FROM capydb_auth.invitations AS i WHERE i.id = ANY (ids);
+    GET DIAGNOSTICS invitations = ROW_COUNT;
+    RETURN NEXT;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.erase_invitations(p_key bytea, p_emails text[], p_after text, p_limit integer, p_at timestamp with time zone) IS 'Removes the invitations to some addresses out of a page of them, and sets their tombstones.';
+
+CREATE FUNCTION capydb_auth.erase_ledger(p_user_id text, p_is_long boolean, p_provider text, p_event_id text, p_limit integer) RETURNS TABLE(removed bigint, next_provider text, next_event_id text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+DECLARE
+    v_last_provider text COLLATE "C";
+    v_last_event_id text COLLATE "C";
+BEGIN
+    -- All entries of its last event belong to a page.
+    SELECT p.provider, p.event_id INTO v_last_provider, v_last_event_id
+    FROM capydb_auth.processed_events AS p
+    WHERE (p.provider, p.event_id) > (p_provider, p_event_id)
+    ORDER BY p.provider, p.event_id, p.record_type, p.record_id, p.received_at
+    OFFSET p_limit - 1
+    LIMIT 1;
+    next_provider := v_last_provider;
+    next_event_id := v_last_event_id;
+
+    DELETE FROM capydb_auth.processed_events AS p
+    WHERE (p.provider, p.event_id) > (p_provider, p_event_id)
+      AND (v_last_provider IS NULL OR (p.provider, p.event_id) <= (v_last_provider, v_last_event_id))
+      AND (
+          (p.record_type = 'user' AND p.record_id = p_user_id)
+          OR (p.record_type = 'membership' AND substr(p.record_id, strpos(p.record_id, '/') + 1) = p_user_id)
+          OR (p.record_type = 'session' AND EXISTS (
+              SELECT FROM capydb_auth.sessions AS s WHERE s.id = p.record_id AND s.user_id = p_user_id))
+          OR (p_is_long AND strpos(p.event_id, p_user_id) > 0)
+      );
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    RETURN NEXT;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.erase_ledger(p_user_id text, p_is_long boolean, p_provider text, p_event_id text, p_limit integer) IS 'Removes what a page of the ledger has of a user.';
+
+CREATE FUNCTION capydb_auth.erase_records(p_user_id text, p_keep bigint, p_limit integer) RETURNS TABLE(changes bigint, memberships bigint, sessions bigint, users bigint, findings bigint, emails text[], is_done boolean)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_members  text[];
+    v_sessions text[];
+    v_ids      bigint[];
+    v_changes  bigint;
+    v_emails   text[];
+BEGIN
+    PERFORM capydb_auth.lock_mirror();
+
+    v_members := ARRAY(
+        SELECT capydb_auth.membership_id(m.organization_id, m.user_id)
+        FROM capydb_auth.memberships AS m WHERE m.user_id = p_user_id LIMIT 100);
+    v_sessions := ARRAY(SELECT s.id FROM capydb_auth.sessions AS s WHERE s.user_id = p_user_id LIMIT 100);
+
+    v_ids := ARRAY(
+        SELECT c.id
+        FROM (
+            SELECT 'user' AS record_type, p_user_id AS record_id
+            UNION ALL
+            SELECT 'membership', m.id FROM unnest(v_members) AS m (id)
+            UNION ALL
+            SELECT 'session', s.id FROM unnest(v_sessions) AS s (id)
+        ) AS r
+        -- By all columns of the index, so that no plan can walk through the feed by id.
+        CROSS JOIN LATERAL (
+            SELECT i.id
+            FROM capydb_auth.changes AS i
+            WHERE (i.record_id, i.record_type, i.id) >= (r.record_id, r.record_type, 0)
+              AND (i.record_id, i.record_type, i.id) <= (r.record_id, r.record_type, 9223372036854775807)
+              AND i.id <> p_keep
+            LIMIT p_limit
+        ) AS c
+        LIMIT p_limit
+    );
+    WITH gone AS (
+        DELETE FROM capydb_auth.changes AS c WHERE c.id = ANY (v_ids) RETURNING c.record_type, c.after, c.before
+    )
+    SELECT
+        (SELECT count(*) FROM gone),
+        coalesce(array_agg(DISTINCT e.email) FILTER (WHERE e.email IS NOT NULL), '{}')
+    INTO v_changes, v_emails
+    FROM gone AS g
+    LEFT JOIN LATERAL (
+        SELECT g.after ->> 'email' AS email UNION SELECT g.before ->> 'email'
+    ) AS e ON g.record_type = 'user';
+
+    changes := v_changes;
+    emails := v_emails;
+    memberships := 0::bigint;
+    sessions := 0::bigint;
+    users := 0::bigint;
+    findings := 0::bigint;
+    is_done := false;
+    IF changes < p_limit THEN
+        DELETE FROM capydb_auth.memberships AS m
+        WHERE m.user_id = p_user_id AND capydb_auth.membership_id(m.organization_id, m.user_id) = ANY (v_members);
+        GET DIAGNOSTICS memberships = ROW_COUNT;
+        DELETE FROM capydb_auth.sessions AS s WHERE s.id = ANY (v_sessions) AND s.user_id = p_user_id;
+        GET DIAGNOSTICS sessions = ROW_COUNT;
+        IF v_members = '{}' AND v_sessions = '{}' THEN
+            DELETE FROM capydb_auth.users AS u WHERE u.id = p_user_id;
+            GET DIAGNOSTICS users = ROW_COUNT;
+            DELETE FROM capydb_auth.reconcile_findings AS f
+            WHERE (f.record_type = 'user' AND f.record_id = p_user_id)
+               OR (f.record_type = 'membership' AND substr(f.record_id, strpos(f.record_id, '/') + 1) = p_user_id);
+            GET DIAGNOSTICS findings = ROW_COUNT;
+            is_done := true;
+        END IF;
+    END IF;
+    RETURN NEXT;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.erase_records(p_user_id text, p_keep bigint, p_limit integer) IS 'Removes rows and changes of a user, its memberships and its sessions, a bounded number in a call.';
+
+CREATE FUNCTION capydb_auth.erasure_digest(p_key bytea, p_record_type text, p_record_id text) RETURNS bytea
+    LANGUAGE sql IMMUTABLE STRICT
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT sha256(p_key || convert_to(p_record_type || ':' || p_record_id, 'UTF8'));
+$$;
+
+COMMENT ON FUNCTION capydb_auth.erasure_digest(p_key bytea, p_record_type text, p_record_id text) IS 'The digest by which an erased record is remembered.';
+
+CREATE FUNCTION capydb_auth.find_erased(p_key bytea, p_record_types text[], p_record_ids text[], p_user_ids text[]) RETURNS SETOF bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT r.place
+    FROM unnest(p_record_types, p_record_ids, p_user_ids) WITH ORDINALITY AS r (record_type, record_id, user_id, place)
+    WHERE EXISTS (
+        SELECT FROM capydb_auth.erasures AS e
+        WHERE e.digest IN (
+            capydb_auth.erasure_digest(p_key, r.record_type, r.record_id), capydb_auth.erasure_digest(p_key, 'user', r.user_id)
+        )
+    )
+    ORDER BY r.place;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.find_erased(p_key bytea, p_record_types text[], p_record_ids text[], p_user_ids text[]) IS 'Tells which of some records were erased, or belong to a user who was.';
+
 CREATE FUNCTION capydb_auth.is_same_scalar(p_one jsonb, p_other jsonb) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3554,7 +3828,7 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_type text, p_records jsonb) IS 'Notes what was found out about single records in a reconcile, or what happened to them.';
 
-CREATE FUNCTION capydb_auth.record_states(p_first bigint[], p_last bigint[], p_as_of bigint[]) RETURNS TABLE(id bigint, record_type text, record_id text, record_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
+CREATE FUNCTION capydb_auth.record_states(p_first bigint[], p_last bigint[], p_as_of bigint[]) RETURNS TABLE(id bigint, record_type text, record_id text, record_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone, kind text)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -3566,15 +3840,16 @@ BEGIN
     RETURN QUERY
     SELECT
         l.id, l.record_type, l.record_id, s.after || jsonb_build_object('raw', s.raw), f.before_row,
-        l.provider, l.event_id, l.event_at, l.changed_at
+        l.provider, l.event_id, l.event_at, l.changed_at, l.kind
     FROM unnest(p_first, p_last, p_as_of) AS p (first_id, last_id, as_of)
     CROSS JOIN LATERAL (
-        SELECT i.id, i.record_type, i.record_id, i.provider, i.event_id, i.event_at, i.changed_at
+        SELECT i.id, i.record_type, i.record_id, i.provider, i.event_id, i.event_at, i.changed_at, i.kind
         FROM capydb_auth.changes AS i
         WHERE i.id = p.last_id
         LIMIT 1
     ) AS l
-    CROSS JOIN LATERAL capydb_auth.changes_by_id(ARRAY[p.first_id]) AS f
+    -- Of an erasure the changes before it are gone.
+    CROSS JOIN LATERAL capydb_auth.changes_by_id(ARRAY[CASE WHEN l.kind = 'erased' THEN l.id ELSE p.first_id END]) AS f
     -- By all columns of the index, so that no plan can walk through the feed by id.
     CROSS JOIN LATERAL (
         SELECT i.after, i.raw
@@ -3907,7 +4182,7 @@ CREATE TABLE capydb_auth.changes (
     event_id text NOT NULL,
     event_at timestamp with time zone NOT NULL,
     changed_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT changes_kind_check CHECK ((kind = ANY (ARRAY['created'::text, 'updated'::text, 'deleted'::text, 'restored'::text])))
+    CONSTRAINT changes_kind_check CHECK ((kind = ANY (ARRAY['created'::text, 'updated'::text, 'deleted'::text, 'restored'::text, 'erased'::text])))
 )
 WITH (toast_tuple_target='8160');
 
@@ -3937,6 +4212,15 @@ ALTER TABLE capydb_auth.changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE capydb_auth.erasures (
+    digest bytea NOT NULL,
+    erased_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE capydb_auth.erasures IS 'Records that were erased, by digest: events about them are kept out of the mirror. It holds no personal data.';
+
+COMMENT ON COLUMN capydb_auth.erasures.digest IS 'SHA-256 of a key that is in neither database in clear, the record type and the record''s id; see erasure_digest.';
 
 CREATE TABLE capydb_auth.invitations (
     id text NOT NULL,
@@ -4544,6 +4828,9 @@ COMMENT ON VIEW capydb_auth.user_phones IS 'All phone numbers of users that are 
 ALTER TABLE ONLY capydb_auth.changes
     ADD CONSTRAINT changes_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY capydb_auth.erasures
+    ADD CONSTRAINT erasures_pkey PRIMARY KEY (digest);
+
 ALTER TABLE ONLY capydb_auth.invitations
     ADD CONSTRAINT invitations_pkey PRIMARY KEY (id);
 
@@ -4614,7 +4901,7 @@ REVOKE ALL ON FUNCTION capydb_auth.apply_invitations(p_events capydb_auth.event[
 
 REVOKE ALL ON FUNCTION capydb_auth.apply_memberships(p_events capydb_auth.event[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.apply_next(p_events capydb_auth.event[], p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.apply_next(p_events capydb_auth.event[], p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone, p_erasure_key bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.apply_organizations(p_events capydb_auth.event[]) FROM PUBLIC;
 
@@ -4653,6 +4940,18 @@ REVOKE ALL ON FUNCTION capydb_auth.compare_users(p_events capydb_auth.event[], p
 REVOKE ALL ON FUNCTION capydb_auth.ensure_organization(p_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.ensure_user(p_id text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.erase_begin(p_key bytea, p_user_id text, p_event_id text, p_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.erase_invitations(p_key bytea, p_emails text[], p_after text, p_limit integer, p_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.erase_ledger(p_user_id text, p_is_long boolean, p_provider text, p_event_id text, p_limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.erase_records(p_user_id text, p_keep bigint, p_limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.erasure_digest(p_key bytea, p_record_type text, p_record_id text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.find_erased(p_key bytea, p_record_types text[], p_record_ids text[], p_user_ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.is_same_scalar(p_one jsonb, p_other jsonb) FROM PUBLIC;
 

@@ -124,6 +124,10 @@ func (s *slice) compare(ctx context.Context, page *userapi.Page, next *row) erro
 // compareEvents compares records of one type with the mirror and applies those that it can decide
 // about. whole reports that their objects are complete.
 func (s *slice) compareEvents(ctx context.Context, t record.Type, p pageOfEvents, whole bool, next *row) error {
+	p, err := s.withoutErased(ctx, p, next)
+	if err != nil {
+		return err
+	}
 	for first := 0; first < len(p.events); first += maxChunk {
 		last := min(first+maxChunk, len(p.events))
 		if err := s.compareChunk(ctx, t, pageOfEvents{p.events[first:last], p.places[first:last]}, whole, next); err != nil {
@@ -131,6 +135,26 @@ func (s *slice) compareEvents(ctx context.Context, t record.Type, p pageOfEvents
 		}
 	}
 	return nil
+}
+
+// withoutErased leaves out records that were erased: the provider still has them, and a finding would keep their ids.
+func (s *slice) withoutErased(ctx context.Context, p pageOfEvents, next *row) (pageOfEvents, error) {
+	records := make([]mirror.Owned, len(p.events))
+	for i := range p.events {
+		records[i] = mirror.Owned{Ref: p.events[i].Record(), UserID: p.events[i].UserID}
+	}
+	erased, err := s.config.Mirrors.Erased(ctx, s.row.ProjectID, records)
+	if err != nil || len(erased) == 0 {
+		return p, err
+	}
+	var kept pageOfEvents
+	for i := range p.events {
+		if !slices.Contains(erased, i) {
+			kept.events, kept.places = append(kept.events, p.events[i]), append(kept.places, p.places[i])
+		}
+	}
+	next.Unchanged += int64(len(erased))
+	return kept, nil
 }
 
 func (s *slice) compareChunk(ctx context.Context, t record.Type, p pageOfEvents, whole bool, next *row) error {

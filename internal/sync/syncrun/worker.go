@@ -51,6 +51,8 @@ const (
 type Mirrors interface {
 	refresh.Mirror
 	Reconcile(projectID, runID uuid.UUID, provider string) *mirror.Reconcile
+	// Erased tells which records were erased: they count as read, and as nothing else.
+	Erased(ctx context.Context, projectID uuid.UUID, records []mirror.Owned) ([]int, error)
 }
 
 // Config configures the workers.

@@ -32,6 +32,8 @@ BEGIN
             RETURN EXISTS (SELECT FROM authsync.sync_runs AS b WHERE b.id = p_subject::uuid AND b.state IN ('running', 'waiting'));
         WHEN 'repair_mirror' THEN
             RETURN EXISTS (SELECT FROM authsync.mirror_repairs AS r WHERE r.project_id = p_subject::uuid AND r.finished_at IS NULL);
+        WHEN 'erase_user' THEN
+            RETURN EXISTS (SELECT FROM authsync.erasures AS e WHERE e.id = p_subject::uuid AND e.state = 'running');
         ELSE
             RETURN false;
     END CASE;

@@ -34,6 +34,10 @@ AS $fn$
             SELECT 'backfill', b.id::text, jsonb_build_object('run_id', b.id, 'project_id', b.project_id, 'run_kind', b.kind)
             FROM authsync.sync_runs AS b
             WHERE b.state IN ('running', 'waiting')
+            UNION ALL
+            SELECT 'erase_user', e.id::text, jsonb_build_object('erasure_id', e.id, 'project_id', e.project_id)
+            FROM authsync.erasures AS e
+            WHERE e.state = 'running'
         ) AS w
         LEFT JOIN authsync.job_requests AS r ON r.kind = w.kind AND r.subject = w.subject
         WHERE r.job_id IS NULL AND authsync.has_work(w.kind, w.subject)

@@ -9,7 +9,7 @@
 -- Repeatable: it changes nothing.
 -- Order:      the answer has none.
 -- Result:     one row for each element of p_first, p_last and p_as_of whose changes the feed has:
---             the provider and event of the last one, the row as of p_as_of, and the row before
+--             the kind, the provider and the event of the last one, the row as of p_as_of, and the row before
 --             the first one, which is NULL where the record was new.
 CREATE OR REPLACE FUNCTION capydb_auth.record_states(
     p_first bigint[],
@@ -18,7 +18,7 @@ CREATE OR REPLACE FUNCTION capydb_auth.record_states(
 )
 RETURNS TABLE (
     id bigint, record_type text, record_id text, record_row jsonb, before_row jsonb,
-    provider text, event_id text, event_at timestamptz, changed_at timestamptz
+    provider text, event_id text, event_at timestamptz, changed_at timestamptz, kind text
 )
 LANGUAGE plpgsql
 STABLE
@@ -32,15 +32,16 @@ BEGIN
     RETURN QUERY
     SELECT
         l.id, l.record_type, l.record_id, s.after || jsonb_build_object('raw', s.raw), f.before_row,
-        l.provider, l.event_id, l.event_at, l.changed_at
+        l.provider, l.event_id, l.event_at, l.changed_at, l.kind
     FROM unnest(p_first, p_last, p_as_of) AS p (first_id, last_id, as_of)
     CROSS JOIN LATERAL (
-        SELECT i.id, i.record_type, i.record_id, i.provider, i.event_id, i.event_at, i.changed_at
+        SELECT i.id, i.record_type, i.record_id, i.provider, i.event_id, i.event_at, i.changed_at, i.kind
         FROM capydb_auth.changes AS i
         WHERE i.id = p.last_id
         LIMIT 1
     ) AS l
-    CROSS JOIN LATERAL capydb_auth.changes_by_id(ARRAY[p.first_id]) AS f
+    -- Of an erasure the changes before it are gone.
+    CROSS JOIN LATERAL capydb_auth.changes_by_id(ARRAY[CASE WHEN l.kind = 'erased' THEN l.id ELSE p.first_id END]) AS f
     -- By all columns of the index, so that no plan can walk through the feed by id.
     CROSS JOIN LATERAL (
         SELECT i.after, i.raw

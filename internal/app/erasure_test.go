@@ -1,0 +1,282 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/app"
+	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/registry"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
+)
+
+// The person who is erased: texts that are found again wherever they are left.
+const (
+	hisID      = "user_zq7Vt3Wm9LpXk2"
+	hisEmail   = "quillon.7Rb4@example.org"
+	hisOld     = "quillon.before.9Kd2@example.org"
+	hisName    = "Quillonoxtr"
+	hisSecret  = "7f19-shoesize-xq"
+	otherID    = "user_aa1Bb2Cc3Dd4Ee"
+	otherEmail = "stays.5Tn8@example.org"
+)
+
+// traces are what may be left nowhere.
+func traces() []string {
+	return []string{hisID, hisEmail, strings.ToLower(hisEmail), hisOld, hisName, hisSecret, `zq7Vt3Wm9LpXk2`}
+}
+
+// dump is what pg_dump writes of a database.
+func dump(t *testing.T, pool *pgxpool.Pool) string {
+	t.Helper()
+	program, _ := pgtest.Program(t, "pg_dump")
+	out, err := exec.CommandContext(t.Context(), program, "--inserts", pgtest.URL(t, pool)).Output()
+	require.NoError(t, err)
+	return string(out)
+}
+
+// lines are those of a dump that have a text, shortened.
+func lines(dump, text string) (found []string) {
+	for line := range strings.Lines(dump) {
+		if i := strings.Index(line, text); i >= 0 {
+			found = append(found, line[:min(len(line), 300)])
+		}
+	}
+	return found
+}
+
+// bodies are written by pg_dump in hexadecimal.
+func traced(text string) []string { return []string{text, fmt.Sprintf("%x", text)} }
+
+func (in *installation) requireNoTrace(t *testing.T) {
+	t.Helper()
+	for name, pool := range map[string]*pgxpool.Pool{"control": in.controlDB, "project": in.mirror} {
+		all := dump(t, pool)
+		for _, text := range traces() {
+			for _, form := range traced(text) {
+				require.Empty(t, lines(all, form), "%s database: %s", name, text)
+			}
+		}
+	}
+}
+
+// erasures is an installation with a server and somebody to erase.
+type erasures struct {
+	*installation
+
+	api  *client.Client
+	stop func()
+}
+
+func (in *installation) serve(t *testing.T) *erasures {
+	t.Helper()
+	c := in.settings
+	c.Roles = config.Roles{Receiver: true, Worker: true, API: true}
+	a, err := app.Start(t.Context(), app.Config{Settings: c, Log: slog.New(slog.DiscardHandler), ErasureSettles: time.Millisecond})
+	require.NoError(t, err)
+	e := &erasures{installation: in, api: client.New(a.URL(), in.key)}
+	e.stop = sync.OnceFunc(func() { e.api.Close(); require.NoError(t, a.Stop(context.WithoutCancel(t.Context()))) })
+	t.Cleanup(e.stop)
+	return e
+}
+
+// event sends a signed message of Clerk's.
+func (e *erasures) event(t *testing.T, typ, id string, set map[string]any) {
+	t.Helper()
+	kind, err := registry.Lookup(provider.Clerk)
+	require.NoError(t, err)
+	header, body, err := kind.Sign(provider.Sample{Type: typ, UserID: id, OrganizationID: "org_1", Set: set},
+		provider.Credentials{WebhookSigningSecret: provider.Secrets{signingSecret}}, provider.Options{}, time.Now())
+	require.NoError(t, err)
+	require.NoError(t, e.api.Deliver(t.Context(), provider.Clerk, e.projectID, header, body))
+}
+
+func (e *erasures) settled(t *testing.T) {
+	t.Helper()
+	waittest.Until(t, func() bool {
+		var pending int
+		require.NoError(t, e.controlDB.QueryRow(t.Context(), `
+			SELECT (SELECT count(*) FROM authsync.inbox_pending) + (SELECT count(*) FROM authsync.event_outcomes WHERE outcome = 'pending')`).Scan(&pending))
+		return pending == 0
+	})
+}
+
+// erased waits for the receipt.
+func (e *erasures) erased(t *testing.T, id string) client.Erasure {
+	t.Helper()
+	var receipt client.Erasure
+	waittest.Until(t, func() bool {
+		var err error
+		receipt, err = e.api.Erasure(t.Context(), "shop", id)
+		require.NoError(t, err)
+		return receipt.State == "done"
+	})
+	return receipt
+}
+
+func (e *erasures) count(t *testing.T, pool *pgxpool.Pool, query string, args ...any) (n int) {
+	t.Helper()
+	require.NoError(t, pool.QueryRow(t.Context(), query, args...).Scan(&n))
+	return n
+}
+
+// sink is a webhook that keeps what it is sent.
+type sink struct {
+	mu     sync.Mutex
+	bodies []string
+}
+
+func (s *sink) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bodies = append(s.bodies, string(body))
+}
+
+func (s *sink) of(eventType string) (bodies []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.bodies {
+		if strings.Contains(b, `"type":"`+eventType+`"`) {
+			bodies = append(bodies, b)
+		}
+	}
+	return bodies
+}
+
+// live gives the person and somebody else a life: changes of the profile, memberships, an invitation, events that are not mirrored, a
+// failed one, a batch of Auth0's, and a request to read the user.
+func (e *erasures) live(t *testing.T) {
+	t.Helper()
+	e.event(t, "organization.created", "", nil)
+	for _, p := range []struct{ typ, id, email, name, secret string }{
+		{"user.created", hisID, hisOld, hisName, hisSecret},
+		{"user.updated", hisID, hisEmail, hisName, hisSecret},
+		{"user.created", otherID, otherEmail, "Other", "kept"},
+	} {
+		e.event(t, p.typ, p.id, map[string]any{"email": p.email, "last_name": p.name, "private_metadata": map[string]any{"x": p.secret}})
+	}
+	for _, id := range []string{hisID, otherID} {
+		e.event(t, "organizationMembership.created", id, nil)
+	}
+	e.event(t, "organizationInvitation.created", "", map[string]any{"id": "orginv_1", "email_address": hisEmail})
+	e.event(t, "session.created", hisID, nil)                                                      // not mirrored: the outcome names nobody
+	e.event(t, "email.created", "", map[string]any{"to_email_address": hisEmail, "subject": "Hi"}) // likewise
+	batch := fmt.Sprintf(`[{"id":"evt_1","type":"user.created","data":{"object":{"user_id":%q,"email":%q,"family_name":%q}}},
+		{"id":"evt_2","type":"user.created","data":{"object":{"user_id":"auth0|kept","email":"batch@example.org","created_at":"2026-01-01T00:00:00Z"}}},
+		{"id":"evt_3","type":"user.updated","data":{"object":{"user_id":"\u0075ser_zq7Vt3Wm9LpXk2","updated_at":5,"email":["`+hisEmail+`"]}}}]`, hisID, hisEmail, hisName)
+	header := http.Header{"Authorization": {"Bearer " + signingSecret}, "Content-Type": {"application/json"}}
+	require.NoError(t, e.api.Deliver(t.Context(), provider.Auth0, e.projectID, header, []byte(batch)))
+	e.settled(t)
+}
+
+func TestAPersonIsErasedEverywhere(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	in.settings.AllowTargets = egress.Loopback()
+	hook := &sink{}
+	server := httptest.NewServer(hook)
+	t.Cleanup(server.Close)
+	e := in.serve(t)
+	for _, d := range []map[string]any{
+		{"name": "hook", "type": "webhook", "options": map[string]any{"url": server.URL}},
+		{"name": "narrow", "type": "webhook", "event_types": []string{"organization.created"}, "options": map[string]any{"url": server.URL}},
+	} {
+		_, err := e.api.AddDestination(t.Context(), in.projectID, d)
+		require.NoError(t, err)
+	}
+	e.live(t)
+	waittest.Until(t, func() bool {
+		return e.count(t, in.controlDB, `SELECT count(*) FROM authsync.deliveries WHERE state <> 'delivered'`) == 0 && len(hook.of("user.created")) >= 3
+	})
+	all := dump(t, in.controlDB) + dump(t, in.mirror)
+	for _, text := range []string{hisID, hisEmail, hisOld, hisName, hisSecret} {
+		require.True(t, strings.Contains(all, text) || strings.Contains(all, fmt.Sprintf("%x", text)), "%s was stored", text)
+	}
+	messages := e.count(t, in.controlDB, `SELECT count(*) FROM authsync.inbox`)
+	outcomes := e.count(t, in.controlDB, `SELECT count(*) FROM authsync.event_outcomes`)
+	deliveries := e.count(t, in.controlDB, `SELECT count(*) FROM authsync.deliveries`)
+
+	begun, err := e.api.EraseUser(t.Context(), "shop", hisID)
+	require.NoError(t, err)
+	receipt := e.erased(t, begun.ID)
+	in.requireNoTrace(t)
+	require.Len(t, receipt.Digest, 64)
+	require.NotNil(t, receipt.MarkedAt)
+	require.EqualValues(t, 1, receipt.Counts["capydb_auth.users"])
+	require.EqualValues(t, 1, receipt.Counts["capydb_auth.memberships"])
+	require.EqualValues(t, 1, receipt.Counts["capydb_auth.invitations"])
+	require.Positive(t, receipt.Counts["authsync.inbox"])
+	require.Len(t, receipt.Destinations, 2)
+	for _, d := range receipt.Destinations {
+		require.Equal(t, "delivered", d.State, d.Name)
+	}
+	told := hook.of("user.erased")
+	require.Len(t, told, 2, "also the one that wants nothing of users")
+	for _, body := range told {
+		var event struct {
+			Data struct {
+				User map[string]any `json:"user"`
+			} `json:"data"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(body), &event))
+		require.Equal(t, map[string]any{"id": hisID, "raw": nil}, event.Data.User, "the id and nothing else")
+	}
+
+	// What is somebody else's stays, and so do counts.
+	require.Equal(t, messages, e.count(t, in.controlDB, `SELECT count(*) FROM authsync.inbox`))
+	require.Equal(t, outcomes, e.count(t, in.controlDB, `SELECT count(*) FROM authsync.event_outcomes`))
+	require.Equal(t, deliveries+2, e.count(t, in.controlDB, `SELECT count(*) FROM authsync.deliveries`))
+	require.Equal(t, 1, e.count(t, in.mirror, `SELECT count(*) FROM capydb_auth.users WHERE id = $1`, otherID))
+	require.Equal(t, 1, e.count(t, in.mirror, `SELECT count(*) FROM capydb_auth.memberships WHERE user_id = $1`, otherID))
+	require.Equal(t, 1, e.count(t, in.controlDB, `SELECT count(*) FROM authsync.inbox WHERE convert_from(body, 'UTF8') LIKE '%batch@example.org%'`),
+		"of a batch only that person's events go")
+
+	// Neither a late event nor a replay brings the person back, or leaves anything.
+	e.event(t, "user.updated", hisID, map[string]any{"email": hisEmail, "last_name": hisName})
+	e.event(t, "organizationMembership.created", hisID, nil)
+	e.event(t, "user.deleted", hisID, nil)
+	e.settled(t)
+	_, err = in.controlDB.Exec(t.Context(), `
+		INSERT INTO authsync.inbox_pending (project_id, inbox_ids, bytes, received_from, received_to)
+		SELECT project_id, array_agg(id ORDER BY id), 1, min(received_at), max(received_at) FROM authsync.inbox GROUP BY project_id`)
+	require.NoError(t, err)
+	e.event(t, "user.updated", otherID, map[string]any{"email": otherEmail}) // asks for the job
+	e.settled(t)
+	require.Zero(t, e.count(t, in.mirror, `SELECT count(*) FROM capydb_auth.users WHERE id = $1`, hisID))
+	in.requireNoTrace(t)
+	require.Zero(t, e.count(t, in.controlDB, `SELECT count(*) FROM authsync.event_outcomes WHERE outcome = 'failed'`))
+
+	// Who signs up with the same address is somebody else.
+	e.event(t, "user.created", "user_nEw5up2pQ9", map[string]any{"email": hisEmail, "last_name": "New"})
+	e.settled(t)
+	require.Equal(t, 1, e.count(t, in.mirror, `SELECT count(*) FROM capydb_auth.users WHERE email = $1`, hisEmail))
+
+	// And is left alone by another erasure of the one who was erased.
+	again, err := e.api.EraseUser(t.Context(), "shop", hisID)
+	require.NoError(t, err)
+	require.Equal(t, receipt.Digest, e.erased(t, again.ID).Digest)
+	require.Equal(t, 1, e.count(t, in.mirror, `SELECT count(*) FROM capydb_auth.users WHERE email = $1`, hisEmail))
+	require.Equal(t, 1, e.count(t, in.controlDB, `SELECT count(*) FROM authsync.event_outcomes WHERE user_id = 'user_nEw5up2pQ9' AND outcome = 'applied'`))
+	list, err := e.api.Erasures(t.Context(), "shop", 0)
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+	require.Equal(t, again.ID, list[0].ID)
+}
