@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,10 +21,12 @@ import (
 	"github.com/authsync/authsync/internal/app"
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
@@ -81,8 +84,9 @@ func (in *installation) requireNoTrace(t *testing.T) {
 type erasures struct {
 	*installation
 
+	app  *app.App
 	api  *client.Client
-	stop func()
+	dead atomic.Bool
 }
 
 func (in *installation) serve(t *testing.T) *erasures {
@@ -91,9 +95,13 @@ func (in *installation) serve(t *testing.T) *erasures {
 	c.Roles = config.Roles{Receiver: true, Worker: true, API: true}
 	a, err := app.Start(t.Context(), app.Config{Settings: c, Log: slog.New(slog.DiscardHandler), ErasureSettles: time.Millisecond})
 	require.NoError(t, err)
-	e := &erasures{installation: in, api: client.New(a.URL(), in.key)}
-	e.stop = sync.OnceFunc(func() { e.api.Close(); require.NoError(t, a.Stop(context.WithoutCancel(t.Context()))) })
-	t.Cleanup(e.stop)
+	e := &erasures{installation: in, app: a, api: client.New(a.URL(), in.key)}
+	t.Cleanup(func() {
+		if !e.dead.Load() {
+			e.api.Close()
+			require.NoError(t, a.Stop(context.WithoutCancel(t.Context())))
+		}
+	})
 	return e
 }
 
@@ -279,4 +287,105 @@ func TestAPersonIsErasedEverywhere(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list, 2)
 	require.Equal(t, again.ID, list[0].ID)
+}
+
+// A user with a hundred thousand changes is erased in bounded steps, and by another process if the first one dies.
+func TestAnErasureGoesOnWhenItsProcessDies(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	e := in.serve(t)
+	e.live(t)
+	_, err := in.mirror.Exec(t.Context(), `
+		INSERT INTO capydb_auth.changes (record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at)
+		SELECT 'user', $1, 'updated', '{username}', jsonb_build_object('username', n), jsonb_build_object('id', $1::text, 'email', $2::text), NULL,
+			'clerk', 'evt_' || n, now()
+		FROM generate_series(1, 100000) AS n`, hisID, hisOld)
+	require.NoError(t, err)
+	begun, err := e.api.EraseUser(t.Context(), "shop", hisID)
+	require.NoError(t, err)
+	left := func() int { return e.count(t, in.mirror, `SELECT count(*) FROM capydb_auth.changes WHERE record_id = $1`, hisID) }
+	waittest.Until(t, func() bool { return left() < 99_000 })
+	e.kill(t)
+	require.Positive(t, left(), "it was in the middle")
+	e = in.serve(t)
+	receipt := e.erased(t, begun.ID)
+	in.requireNoTrace(t)
+	require.GreaterOrEqual(t, receipt.Counts["capydb_auth.changes"], int64(90_000))
+	require.GreaterOrEqual(t, e.count(t, in.controlDB, `SELECT steps FROM authsync.erasures`), 50, "no step removed much at once")
+}
+
+// kill ends a server as abruptly as can be done within a process: what its jobs do is cut off.
+func (e *erasures) kill(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	cancel()
+	e.api.Close()
+	_ = e.app.Stop(ctx)
+	e.dead.Store(true)
+}
+
+// Neither a backfill nor a reconcile brings back who was erased, though the provider still has the user; and neither keeps the id
+// of the user in what it finds.
+func TestReadingTheProviderDoesNotBringThePersonBack(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	account := demoprovider.NewAccount(4)
+	base := userapitest.Start(t, demoprovider.NewClerk(account, userapitest.NewClock().Now))
+	in.settings.AllowTargets = egress.Loopback()
+	e := in.serve(t)
+	require.NoError(t, e.api.Do(t.Context(), http.MethodPut, "/projects/shop/integrations/clerk", map[string]any{
+		"credentials": map[string]any{"secret_key": demoprovider.ClerkKey}, "options": map[string]any{"base_url": base},
+	}, nil))
+	waittest.Until(t, func() bool { return in.users(t) == 4 })
+	users, err := e.api.Users(t.Context(), "shop", "", 1)
+	require.NoError(t, err)
+	id := users[0].ID
+
+	begun, err := e.api.EraseUser(t.Context(), "shop", id)
+	require.NoError(t, err)
+	e.erased(t, begun.ID)
+	require.Equal(t, 3, in.users(t))
+	for _, kind := range []string{client.Backfill, client.Reconcile} {
+		_, err = e.api.StartRun(t.Context(), "shop", provider.Clerk, kind, nil)
+		require.NoError(t, err)
+		waittest.Until(t, func() bool {
+			run, err := e.api.LatestRun(t.Context(), "shop", provider.Clerk, kind)
+			return err == nil && run.State == "done"
+		})
+		require.Equal(t, 3, in.users(t), kind)
+		for name, pool := range map[string]*pgxpool.Pool{"control": in.controlDB, "project": in.mirror} {
+			require.Empty(t, lines(dump(t, pool), id), "%s database after a %s", name, kind)
+		}
+	}
+	run, err := e.api.LatestRun(t.Context(), "shop", provider.Clerk, client.Reconcile)
+	require.NoError(t, err)
+	require.Zero(t, run.Drift.Missing, "it is no difference")
+}
+
+// What is stored already of an excluded field is found by a reconcile, and removed from the rows.
+func TestAReconcileRemovesExcludedFields(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	base := userapitest.Start(t, demoprovider.NewClerk(demoprovider.NewAccount(4), userapitest.NewClock().Now))
+	in.settings.AllowTargets = egress.Loopback()
+	e := in.serve(t)
+	put := func(options map[string]any) {
+		options["base_url"] = base
+		require.NoError(t, e.api.Do(t.Context(), http.MethodPut, "/projects/shop/integrations/clerk", map[string]any{
+			"credentials": map[string]any{"secret_key": demoprovider.ClerkKey}, "options": options,
+		}, nil))
+	}
+	put(map[string]any{})
+	waittest.Until(t, func() bool { return in.users(t) == 4 })
+	const stored = `SELECT count(*) FROM capydb_auth.users WHERE last_name IS NOT NULL OR raw ? 'last_name'`
+	require.Equal(t, 4, e.count(t, in.mirror, stored))
+	put(map[string]any{"exclude": []string{"last_name"}})
+	_, err := e.api.StartRun(t.Context(), "shop", provider.Clerk, client.Reconcile, nil)
+	require.NoError(t, err)
+	waittest.Until(t, func() bool {
+		run, err := e.api.LatestRun(t.Context(), "shop", provider.Clerk, client.Reconcile)
+		return err == nil && run.State == "done"
+	})
+	require.Zero(t, e.count(t, in.mirror, stored))
+	require.Equal(t, 4, e.count(t, in.mirror, `SELECT count(*) FROM capydb_auth.users WHERE first_name IS NOT NULL AND raw ? 'first_name'`))
 }

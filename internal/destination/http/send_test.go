@@ -313,3 +313,32 @@ func TestWhatABodyMakesOfSecretsIsHidden(t *testing.T) {
 	d = with(t, url, `{"url": "URL/", "body": "{type, half: ($secrets.token | if . == \"***\" then error else .[4:] end)}"}`, "")
 	require.JSONEq(t, `{"type": "***", "half": "***"}`, send(t, d, destinationtest.Updated()).Response)
 }
+
+// An erasure has a request of its own, otherwise that of a deletion. One for all changes would write empty values, or make the user anew.
+func TestErasureIsNoOrdinaryChange(t *testing.T) {
+	t.Parallel()
+	m := destinationtest.Updated()
+	m.EventType, m.Row, m.Before, m.Changed = destination.UserErased, json.RawMessage(`{"id": "auth0|1", "raw": null}`), nil, []string{}
+	const remove = `{"method": "DELETE", "url": "URL/users/{{ .user.id }}"}`
+	for name, c := range map[string]struct{ requests, wants string }{
+		"Own":      {`{"user.erased": {"url": "URL/erase", "body": ".user.id"}, "user.deleted": ` + remove + `}`, "POST /erase"},
+		"Deletion": {`{"default": {"url": "URL/any"}, "user.deleted": ` + remove + `}`, "DELETE /users/auth0%7C1"},
+		"None":     {`{"default": {"url": "URL/any"}, "user.*": {"url": "URL/any"}}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, requests := receiver(t, 200)
+			config := config(url)
+			config.Options = json.RawMessage(`{"requests": ` + strings.ReplaceAll(c.requests, "URL", url) + `}`)
+			r := send(t, open(t, config), m)
+			require.Equal(t, destination.Delivered, r.Outcome, r.Reason)
+			if c.wants == "" {
+				require.Contains(t, r.Reason, "nothing to do for user.erased")
+				require.Empty(t, requests)
+				return
+			}
+			got := <-requests
+			require.Equal(t, c.wants, got.method+" "+got.uri)
+		})
+	}
+}

@@ -230,3 +230,65 @@ func TestChange(t *testing.T) {
 		require.Equal(t, "new@example.com", b.portal.Contact(id)["email"])
 	})
 }
+
+// An erasure is HubSpot's own, for ever, whatever on_delete is. It has the user's id and nothing else.
+func TestErase(t *testing.T) {
+	t.Parallel()
+	erased := func(link string) destination.Message {
+		return destination.Message{
+			ID: "msg_1", ChangeID: 7, RecordType: "user", RecordID: "user_1", EventType: destination.UserErased,
+			Row: []byte(`{"id": "user_1", "raw": null}`), Changed: []string{}, Attempt: 1, ExternalID: link,
+		}
+	}
+	t.Run("TheStoredContact", func(t *testing.T) {
+		t.Parallel()
+		for _, options := range []string{withID, `{}`} {
+			b := setup(t, options)
+			id := b.delivered(t, message(t, nil, ada()))
+			r := b.send1(t, erased(id))
+			require.Equal(t, destination.Delivered, r.Outcome, r.Reason)
+			require.NotNil(t, r.ExternalID)
+			require.Empty(t, *r.ExternalID, "it is forgotten")
+			require.Empty(t, b.contacts())
+			require.Equal(t, 1, b.portal.Count("POST", hubspottest.Contacts+"/gdpr-delete"))
+			require.Equal(t, destination.Delivered, b.send1(t, erased(id)).Outcome, "told again")
+		}
+	})
+	t.Run("TheContactOfItsProperty", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, withID)
+		b.delivered(t, message(t, nil, ada()))
+		require.Equal(t, destination.Delivered, b.send1(t, erased("")).Outcome)
+		require.Empty(t, b.contacts())
+	})
+	t.Run("AnotherUsersContactStays", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, withID)
+		id := b.portal.Add(map[string]string{"email": "ada@example.com", idProperty: "user_2"})
+		r := b.send1(t, erased(id))
+		require.Equal(t, destination.Delivered, r.Outcome)
+		require.Contains(t, r.Reason, "another user's")
+		require.Len(t, b.contacts(), 1)
+	})
+	t.Run("NoContactIsFoundByAnAddress", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, `{}`)
+		b.delivered(t, message(t, nil, ada()))
+		r := b.send1(t, erased(""))
+		require.Equal(t, destination.Delivered, r.Outcome)
+		require.Contains(t, r.Reason, "no contact of the user")
+		require.Len(t, b.contacts(), 1)
+	})
+	t.Run("AmongOthers", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, withID)
+		users := newUsers(3)
+		users[1].ID = "user_7" // user_1 is erased
+		id := b.delivered(t, message(t, nil, ada()))
+		results := b.send(t, append(created(t, users), erased(id))...)
+		for _, r := range results {
+			require.Equal(t, destination.Delivered, r.Outcome, r.Reason)
+		}
+		require.Len(t, b.contacts(), 3)
+	})
+}

@@ -104,6 +104,17 @@ func TestEventsOfAllRecordTypesAreAsTheCatalogueSays(t *testing.T) {
 	}
 }
 
+// An erasure has the id and nothing else.
+func TestAnErasureIsAsTheCatalogueSays(t *testing.T) {
+	t.Parallel()
+	m := destinationtest.Updated()
+	m.EventType, m.Row, m.Before, m.Changed = destination.UserErased, json.RawMessage(`{"id": "auth0|1", "raw": null}`), nil, []string{}
+	schema := catalogue(t)[destination.UserErased]
+	require.NoError(t, schema.Validate(bodyOf(t, m)))
+	m.Row = json.RawMessage(`{"id": "auth0|1", "email": "a@example.com"}`)
+	require.Error(t, schema.Validate(bodyOf(t, m)))
+}
+
 func TestTheCatalogueRefuses(t *testing.T) {
 	t.Parallel()
 	schemas := catalogue(t)

@@ -227,6 +227,25 @@ func (s *store) read(id, idProperty string, properties []string) *answer {
 	return &answer{status: http.StatusOK, body: out}
 }
 
+// erasure is a request to erase a contact.
+type erasure struct {
+	ObjectID   string `json:"objectId"`
+	IDProperty string `json:"idProperty"`
+}
+
+// erase erases a contact for ever. An address that nobody has is blocked from then on, which no caller here may want.
+func (s *store) erase(in erasure) *answer {
+	if in.IDProperty == "email" {
+		return refuse(http.StatusBadRequest, "VALIDATION_ERROR", "a contact is to be erased by its address")
+	}
+	found := s.find(in.ObjectID, in.IDProperty)
+	if found == nil {
+		return notFound()
+	}
+	s.drop(found.ID)
+	return &answer{status: http.StatusNoContent}
+}
+
 func (s *store) archive(id string) *answer {
 	if s.objects[id] == nil {
 		return notFound()

@@ -165,6 +165,8 @@ func (s *store) route(r *http.Request, path string, body []byte) *answer {
 	switch {
 	case r.Method == http.MethodPost && path == "":
 		return decoded(body, s.create)
+	case r.Method == http.MethodPost && path == "/gdpr-delete" && s.plural == "contacts":
+		return decoded(body, s.erase)
 	case r.Method == http.MethodPost && path == "/search":
 		return decoded(body, s.search)
 	case r.Method == http.MethodPost && path == "/batch/read":
