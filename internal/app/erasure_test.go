@@ -190,9 +190,15 @@ func (e *erasures) live(t *testing.T) {
 	batch := fmt.Sprintf(`[{"id":"evt_1","type":"user.created","data":{"object":{"user_id":%q,"email":%q,"family_name":%q}}},
 		{"id":"evt_2","type":"user.created","data":{"object":{"user_id":"auth0|kept","email":"batch@example.org","created_at":"2026-01-01T00:00:00Z"}}},
 		{"id":"evt_3","type":"user.updated","data":{"object":{"user_id":"\u0075ser_zq7Vt3Wm9LpXk2","updated_at":5,"email":["`+hisEmail+`"]}}}]`, hisID, hisEmail, hisName)
-	header := http.Header{"Authorization": {"Bearer " + signingSecret}, "Content-Type": {"application/json"}}
-	require.NoError(t, e.api.Deliver(t.Context(), provider.Auth0, e.projectID, header, []byte(batch)))
+	e.auth0(t, batch)
 	e.settled(t)
+}
+
+// auth0 sends a message of Auth0's.
+func (e *erasures) auth0(t *testing.T, body string) {
+	t.Helper()
+	header := http.Header{"Authorization": {"Bearer " + signingSecret}, "Content-Type": {"application/json"}}
+	require.NoError(t, e.api.Deliver(t.Context(), provider.Auth0, e.projectID, header, []byte(body)))
 }
 
 func TestAPersonIsErasedEverywhere(t *testing.T) {
@@ -261,6 +267,7 @@ func TestAPersonIsErasedEverywhere(t *testing.T) {
 	e.event(t, "user.updated", hisID, map[string]any{"email": hisEmail, "last_name": hisName})
 	e.event(t, "organizationMembership.created", hisID, nil)
 	e.event(t, "user.deleted", hisID, nil)
+	e.auth0(t, fmt.Sprintf(`{"log_id":"90020260504","data":{"date":"2026-05-04T10:20:30Z","type":"ss","user_id":%q,"user_name":%q}}`, hisID, hisEmail)) // asks for a refresh
 	e.settled(t)
 	_, err = in.controlDB.Exec(t.Context(), `
 		INSERT INTO authsync.inbox_pending (project_id, inbox_ids, bytes, received_from, received_to)

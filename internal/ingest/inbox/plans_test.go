@@ -78,7 +78,7 @@ func hotStatements() map[string]func(t *testing.T, tx pgx.Tx) {
 	}
 	project := planProject()
 	return map[string]func(t *testing.T, tx pgx.Tx){
-		"Store": run(inbox.StoreDeliveries, projects, texts, texts, texts, times, headers, bodies),
+		"Store": run(inbox.StoreDeliveries, projects, texts, texts, texts, times, headers, bodies, headers),
 		"SecretUses": func(t *testing.T, tx pgx.Tx) {
 			t.Helper()
 			run(pgdb.FromIndexes)(t, tx)
