@@ -152,14 +152,14 @@ const (
 func (r *run) messages(ctx context.Context, tx pgx.Tx) (next string, err error) {
 	p := r.about.person()
 	if !p.IsLong && len(p.Emails) == 0 {
-		return phaseRest, nil
+		return phaseRemains, nil
 	}
 	var last, found int64
 	if err := tx.QueryRow(ctx, selectPage, pgdb.Planned, r.row.ProjectID, r.about.InboxAfter, messagesPage).Scan(&last, &found); err != nil {
 		return "", fmt.Errorf("search the inbox: %w", err)
 	}
 	if found == 0 {
-		return phaseRest, nil
+		return phaseRemains, nil
 	}
 	type candidate struct {
 		ID         int64
@@ -189,7 +189,7 @@ func (r *run) messages(ctx context.Context, tx pgx.Tx) (next string, err error) 
 	}
 	r.about.InboxAfter = last
 	if found < messagesPage {
-		return phaseRest, nil
+		return phaseRemains, nil
 	}
 	return phaseInbox, nil
 }
@@ -236,8 +236,8 @@ const (
 		  AND $2 = ANY (f.breaker_failed_records)`
 )
 
-// rest removes the few rows that are left.
-func (r *run) rest(ctx context.Context, tx pgx.Tx) (next string, err error) {
+// remains removes the few rows that are left.
+func (r *run) remains(ctx context.Context, tx pgx.Tx) (next string, err error) {
 	quoted, err := json.Marshal(r.about.UserID)
 	if err != nil {
 		return "", err

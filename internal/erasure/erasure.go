@@ -9,7 +9,7 @@
 //	invitations   those to the person's addresses
 //	events        outcomes of events, and the events in their messages
 //	inbox         all other messages that name the person
-//	rest          requests to read the user, reports of runs, the state of destinations
+//	remains       requests to read the user, reports of runs, the state of destinations
 //	destinations  waits until each destination has heard of it
 //	finish        the ids that were needed until now, and the receipt
 //
@@ -53,7 +53,7 @@ const (
 	phaseInvitations  = "invitations"
 	phaseEvents       = "events"
 	phaseInbox        = "inbox"
-	phaseRest         = "rest"
+	phaseRemains      = "remains"
 	phaseDestinations = "destinations"
 	phaseFinish       = "finish"
 )

@@ -196,8 +196,8 @@ func (r *run) step(ctx context.Context) error {
 		return r.inTx(ctx, func(tx pgx.Tx) (string, error) { return r.events(ctx, tx, phaseInbox) })
 	case phaseInbox:
 		return r.inTx(ctx, func(tx pgx.Tx) (string, error) { return r.messages(ctx, tx) })
-	case phaseRest:
-		return r.inTx(ctx, func(tx pgx.Tx) (string, error) { return r.rest(ctx, tx) })
+	case phaseRemains:
+		return r.inTx(ctx, func(tx pgx.Tx) (string, error) { return r.remains(ctx, tx) })
 	case phaseDestinations:
 		return r.destinations(ctx)
 	default:

@@ -2359,7 +2359,7 @@ CREATE TABLE authsync.erasures (
     marked_at timestamp with time zone,
     finished_at timestamp with time zone,
     CONSTRAINT erasures_finished_at_check CHECK (((finished_at IS NULL) = (state = 'running'::text))),
-    CONSTRAINT erasures_phase_check CHECK ((phase = ANY (ARRAY['mark'::text, 'ledger'::text, 'mirror'::text, 'invitations'::text, 'events'::text, 'inbox'::text, 'rest'::text, 'destinations'::text, 'finish'::text]))),
+    CONSTRAINT erasures_phase_check CHECK ((phase = ANY (ARRAY['mark'::text, 'ledger'::text, 'mirror'::text, 'invitations'::text, 'events'::text, 'inbox'::text, 'remains'::text, 'destinations'::text, 'finish'::text]))),
     CONSTRAINT erasures_state_check CHECK ((state = ANY (ARRAY['running'::text, 'done'::text]))),
     CONSTRAINT erasures_subject_sealed_check CHECK (((subject_sealed IS NULL) = (state = 'done'::text)))
 );
@@ -2372,7 +2372,7 @@ COMMENT ON COLUMN authsync.erasures.subject_sealed IS 'Who it is and how far it 
 
 COMMENT ON COLUMN authsync.erasures.requested_by IS 'The API key that asked for it: its id, which names no person.';
 
-COMMENT ON COLUMN authsync.erasures.phase IS 'What is being removed: mark: the tombstone; ledger; mirror: rows and changes; invitations; events: outcomes and their messages; inbox: other messages; rest; destinations: waits until they have heard of it; finish.';
+COMMENT ON COLUMN authsync.erasures.phase IS 'What is being removed: mark: the tombstone; ledger; mirror: rows and changes; invitations; events: outcomes and their messages; inbox: other messages; remains: the few other rows; destinations: waits until they have heard of it; finish.';
 
 COMMENT ON COLUMN authsync.erasures.steps IS 'Grows by one with each step, so that of two workers only one goes on.';
 
