@@ -19,10 +19,12 @@ AXE           := .bin/axe-core-$(AXE_VERSION)/node_modules/axe-core/axe.min.js
 
 # What reads the mirror with the models that authsync generates.
 CLIENTS_NODE  := .bin/clients-node-1
+# What builds and tests the package in clients/better-auth.
+BETTER_AUTH_NODE := .bin/better-auth-1
 
 export PG
 
-CLIENTS_TOOLS := $(CLIENTS_NODE)/node_modules/drizzle-kit/package.json
+CLIENTS_TOOLS := $(CLIENTS_NODE)/node_modules/drizzle-kit/package.json $(BETTER_AUTH_NODE)/node_modules/typescript/package.json
 TEST_TOOLS := $(STANDARDWEBHOOKS) $(DOCS_NODE)/node_modules/pg/package.json $(AXE) $(CLIENTS_TOOLS)
 
 .DEFAULT_GOAL := help
@@ -52,7 +54,7 @@ test/docs: $(TEST_TOOLS) ## Run the README and the pages of docs/ word by word
 test/sql: ## Check schemas, functions and views against a real PostgreSQL
 	@scripts/test.sh ./internal/schema $(ARGS)
 
-test/clients: $(CLIENTS_TOOLS) ## Use what is generated for the customer's code with the tools it is for
+test/clients: $(CLIENTS_TOOLS) ## Use the package for Better Auth, and what is generated for the customer's code, with the tools they are for
 	@REQUIRE_CLIENTS=1 scripts/test.sh ./internal/testkit/clientstest $(ARGS)
 
 test/browser: $(AXE) ## Use the dashboard in Chromium, and look for what is wrong with its pages
@@ -121,9 +123,13 @@ $(STANDARDWEBHOOKS):
 $(AXE):
 	@scripts/npm-tool.sh axe-core-$(AXE_VERSION) axe-core@$(AXE_VERSION) 'axe-core, which checks the pages of the dashboard'
 
-$(CLIENTS_TOOLS):
+$(CLIENTS_NODE)/node_modules/drizzle-kit/package.json:
 	@scripts/npm-tool.sh '$(notdir $(CLIENTS_NODE))' 'typescript@7.0.2 drizzle-orm@0.45.4 drizzle-kit@0.31.11 kysely@0.28.19 zod@4.6.7 pg@8.23.1 @types/pg@8.6.6 @types/node@22.20.7 @prisma/prisma-schema-wasm@8.1.0-2.59be4fda12412a79eeb9c2ae727b6aa723593323' \
 		'what reads the mirror with generated models'
+
+$(BETTER_AUTH_NODE)/node_modules/typescript/package.json:
+	@scripts/npm-tool.sh '$(notdir $(BETTER_AUTH_NODE))' 'better-auth@1.7.7 pg@8.23.1 typescript@7.0.2 @types/node@22.20.7 standardwebhooks@$(STANDARDWEBHOOKS_VERSION) svix@1.99.1' \
+		'what tests the package for Better Auth'
 
 $(DOCS_NODE)/node_modules/pg/package.json:
 	@scripts/npm-tool.sh '$(notdir $(DOCS_NODE))' 'sucrase@3.35.1 better-auth@1.7.7 pg@8.23.1 express@5.3.0 standardwebhooks@$(STANDARDWEBHOOKS_VERSION)' \

@@ -52,17 +52,24 @@ func tool(t *testing.T, installed bool, what, how string) {
 // workspace is a directory in which the npm packages of these tests are found, with programs of testdata.
 func workspace(t *testing.T, files ...string) string {
 	t.Helper()
-	modules, err := filepath.Abs(filepath.Join(root, ".bin", "clients-node-1", "node_modules"))
-	require.NoError(t, err)
-	_, err = os.Stat(modules)
-	tool(t, err == nil, "what npm installs for these tests", "make test/clients")
-	dir := t.TempDir()
-	require.NoError(t, os.Symlink(modules, filepath.Join(dir, "node_modules")))
+	dir := workspaceOf(t, ".bin/clients-node-1/node_modules")
 	for _, file := range files {
 		text, err := programs.ReadFile("testdata/" + file)
 		require.NoError(t, err)
 		write(t, filepath.Join(dir, file), string(text))
 	}
+	return dir
+}
+
+// workspaceOf is a directory in which the npm packages of a folder are found.
+func workspaceOf(t *testing.T, folder string) string {
+	t.Helper()
+	modules, err := filepath.Abs(filepath.Join(root, folder))
+	require.NoError(t, err)
+	_, err = os.Stat(modules)
+	tool(t, err == nil, "what npm installs for these tests", "make test/clients")
+	dir := t.TempDir()
+	require.NoError(t, os.Symlink(modules, filepath.Join(dir, "node_modules")))
 	return dir
 }
 
