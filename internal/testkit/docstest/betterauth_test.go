@@ -15,8 +15,108 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/betterauth"
 	"github.com/authsync/authsync/internal/testkit/docstest"
+	"github.com/authsync/authsync/internal/testkit/npmtest"
 	"github.com/authsync/authsync/internal/testkit/providertest"
 )
+
+// packCommand makes the package of a checkout.
+const (
+	packCommand  = "cd clients/better-auth && npm install && npm pack"
+	untestedPack = "it asks npm's registry; the test installs what npm pack makes"
+)
+
+// betterAuthPage is where the lines are for a Better Auth server without the package.
+const betterAuthPage = "docs/providers/better-auth.md"
+
+func TestBetterAuth(t *testing.T) {
+	t.Parallel()
+	walk{
+		file:     "docs/providers/better-auth.md",
+		begin:    withShop,
+		commands: map[string]step{packCommand: {untested: untestedPack}},
+		blocks: map[string]step{
+			`import { betterAuth } from "better-auth";`: {instead: func(s *scene, text string) {
+				readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+				require.NoError(s.t, err)
+				require.Contains(s.t, string(readme), text)
+				s.keepServer(text)
+			}},
+			`import { flush } from "@authsync/better-auth";`: {instead: func(s *scene, text string) {
+				url, secret := s.generated("better-auth")
+				s.node(environment("AUTHSYNC_WEBHOOK_URL="+url, "AUTHSYNC_SECRET="+secret), "auth.ts",
+					betterAuthCalls+text+"\nprocess.exit(sent + waiting);")
+			}},
+			`import { createHmac, randomUUID } from "node:crypto";`: {instead: func(s *scene, text string) {
+				s.keepSnippet(text)
+				s.signUp("")
+			}},
+			`import { organization, type OrganizationOptions } from "better-auth/plugins";`: {
+				untested: "TestBetterAuthOrganizations runs it",
+			},
+			"session: {": {untested: "TestBetterAuthOrganizations runs it"},
+		},
+	}.run(t)
+}
+
+// flushAll ends once authsync has taken everything, however long that takes.
+const flushAll = `
+	import { flush } from "@authsync/better-auth";
+	while ((await flush(auth)).waiting > 0);`
+
+// keepServer puts the lines of a server with the package into a file, and installs the package.
+func (s *scene) keepServer(text string) {
+	s.t.Helper()
+	npmtest.Install(s.t, root, docsModules, s.dir)
+	keepServer(s.t, s.dir, text, "", "")
+}
+
+// keepSnippet puts the lines for a server without the package into a file.
+func (s *scene) keepSnippet(text string) {
+	s.t.Helper()
+	keepSnippet(s.t, s.dir, text)
+}
+
+func keepSnippet(t *testing.T, dir, text string) {
+	t.Helper()
+	keepServer(t, dir, text, `import { createAuthEndpoint } from "better-auth/api";`, `
+		plugins: [{ id: "twice", endpoints: { twice: createAuthEndpoint("/twice", { method: "POST" }, async (ctx) => {
+			const [user] = await ctx.context.internalAdapter.listUsers(1);
+			for (const name of ["Once", "Twice"]) await ctx.context.internalAdapter.updateUser(user.id, { name });
+			return ctx.json({});
+		}) } }],`)
+}
+
+// keepServer puts the lines for a Better Auth server into auth.ts, with what such a server has of its own.
+func keepServer(t *testing.T, dir, text, imports, more string) {
+	t.Helper()
+	const yours = "  // … your own: database, plugins and so on\n"
+	require.Contains(t, text, yours)
+	own := `
+		database: memoryAdapter({ user: [], session: [], account: [], verification: [], authsyncOutbox: [] }), emailAndPassword: { enabled: true },
+		secret: "of-this-test-alone-and-long-enough", baseURL: "http://localhost:3000", telemetry: { enabled: false }, rateLimit: { enabled: false },
+		user: { deleteUser: { enabled: true }, additionalFields: {
+			plan: { type: "string", required: false, defaultValue: "free" },
+			note: { type: "string", required: false, defaultValue: "for nobody else", returned: false },
+		} },` + more + "\n"
+	head := `import { memoryAdapter } from "better-auth/adapters/memory"; ` + imports + "\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "auth.ts"), []byte(head+strings.Replace(text, yours, own, 1)), 0o600))
+}
+
+// signUp lets a user sign up, change and go at a Better Auth of auth.ts, and runs more at its end.
+func (s *scene) signUp(more string) {
+	s.t.Helper()
+	url, secret := s.generated("better-auth")
+	env := environment("AUTHSYNC_WEBHOOK_URL="+url, "AUTHSYNC_SECRET="+secret)
+	s.node(env, "auth.ts", betterAuthCalls+`
+		const { user } = await (await call("/sign-up/email", { email: "ada@example.com", password: "correct horse battery", name: "Ada Lovelace" })).json();
+		await call("/update-user", { name: "Augusta King" });
+		await call("/sign-up/email", { email: "eve@example.com", password: "correct horse battery", name: "Eve" });
+		await call("/delete-user", { password: "correct horse battery" });`+more+`
+		process.exit(0); // the deliveries were waited for`)
+	s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE email = 'ada@example.com' AND first_name = 'Augusta' AND deleted_at IS NULL
+		AND raw ->> 'plan' = 'free' AND NOT raw ? 'note'`)
+	s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE email = 'eve@example.com' AND deleted_at IS NOT NULL`)
+}
 
 // receiver is an authsync that does what a test says, in the process of the Better Auth
 // server. It shortens the two seconds that a request waits, and counts them.
@@ -43,12 +143,12 @@ const receiver = `
 	const until = async (holds) => { while (!holds()) await new Promise((on) => setImmediate(on)); };
 `
 
-// A Better Auth server with the lines of the README goes on whatever happens to authsync.
+// A Better Auth server with the lines of the page goes on whatever happens to authsync.
 func TestBetterAuthIsNeverHeldUp(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	page, err := os.ReadFile(filepath.Join(root, betterAuthPage))
 	require.NoError(t, err)
-	blocks, _ := docstest.Blocks(string(readme))
+	blocks, _ := docstest.Blocks(string(page))
 	s := &scene{t: t, dir: t.TempDir()}
 	for _, block := range blocks {
 		if strings.Contains(block.Text, "databaseHooks") {
@@ -99,12 +199,12 @@ func TestBetterAuthIsNeverHeldUp(t *testing.T) {
 	}
 }
 
-// What the lines of the README send of organizations and sessions is what authsync decodes.
+// What the lines of the page send of organizations and sessions is what authsync decodes.
 func TestBetterAuthOrganizations(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	page, err := os.ReadFile(filepath.Join(root, betterAuthPage))
 	require.NoError(t, err)
-	blocks, _ := docstest.Blocks(string(readme))
+	blocks, _ := docstest.Blocks(string(page))
 	s := &scene{t: t, dir: t.TempDir()}
 	var hooks, session string
 	for _, block := range blocks {
@@ -122,9 +222,9 @@ func TestBetterAuthOrganizations(t *testing.T) {
 	require.NoError(t, err)
 	text := string(server)
 	for old, by := range map[string]string{
-		"plugins: [":        "plugins: [organization({ organizationHooks }), ",
-		"verification: [] ": "verification: [], organization: [], member: [], invitation: [] ",
-		"databaseHooks: {":  "databaseHooks: {" + session,
+		"plugins: [":         "plugins: [organization({ organizationHooks }), ",
+		"verification: [], ": "verification: [], organization: [], member: [], invitation: [], ",
+		"databaseHooks: {":   "databaseHooks: {" + session,
 	} {
 		require.Equal(t, 1, strings.Count(text, old), old)
 		text = strings.Replace(text, old, by, 1)

@@ -40,3 +40,25 @@ func TestCustomProviders(t *testing.T) {
 		},
 	}.run(t)
 }
+
+// The page of each provider whose definition is built in.
+func TestPresets(t *testing.T) {
+	t.Parallel()
+	for _, preset := range []struct{ file, env, secret string }{
+		{file: "docs/providers/workos.md", env: "WORKOS_SECRET", secret: "a-long-random-text-for-workos"},
+		{file: "docs/providers/logto.md", env: "LOGTO_SECRET", secret: "a-long-random-text-for-logto"},
+		{file: "docs/providers/stytch.md", env: "STYTCH_SECRET", secret: "whsec_dGVzdGluZy1vbmx5LWtleS0wMDAyLWxvbmdlcg=="},
+		{file: "docs/providers/stack-auth.md", env: "STACK_AUTH_SECRET", secret: "whsec_dGVzdGluZy1vbmx5LWtleS0wMDAyLWxvbmdlcg=="},
+		{file: "docs/providers/supabase.md", env: "SUPABASE_SECRET", secret: "a-long-random-text-for-supabase"},
+	} {
+		t.Run(preset.env, func(t *testing.T) {
+			t.Parallel()
+			walk{
+				file:  preset.file,
+				begin: withShop,
+				paste: func(*scene) []string { return []string{preset.env + "=…", preset.env + "=" + preset.secret} },
+				end:   func(s *scene) { require.Contains(s.t, s.last("/webhook/"), "/integrations/") },
+			}.run(t)
+		})
+	}
+}

@@ -1,7 +1,6 @@
 package docstest_test
 
 import (
-	"context"
 	"fmt"
 	"net/url"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/demoprovider"
@@ -197,52 +195,6 @@ func TestFeed(t *testing.T) {
 					await follow(process.env.URL, 0, async (row) => { console.log(row.user_id); if (++seen === 3) process.exit(0); });`)
 				require.Contains(s.t, out, demoprovider.ClerkID(2))
 			}},
-		},
-	}.run(t)
-}
-
-func TestOrganizations(t *testing.T) {
-	t.Parallel()
-	walk{
-		file:  "docs/organizations.md",
-		begin: withShop,
-		blocks: map[string]step{
-			"SELECT u.email, o.name AS organization, t.name AS team": {before: func(s *scene) {
-				s.execute(s.project, `
-					CREATE TABLE team (id text PRIMARY KEY, name text NOT NULL, "organizationId" text NOT NULL);
-					CREATE TABLE "teamMember" (id text PRIMARY KEY, "teamId" text NOT NULL, "userId" text NOT NULL)`)
-			}},
-			"CREATE FUNCTION current_user_organizations(p_roles text[] DEFAULT NULL)": {
-				before: func(s *scene) {
-					s.execute(s.project, `
-						INSERT INTO capydb_auth.memberships (organization_id, user_id, roles, provider, last_event_processed)
-						VALUES ('org_1', 'user_1', '{org:admin}', 'clerk', now()), ('org_1', 'user_2', '{org:member}', 'clerk', now());
-						INSERT INTO projects (organization_id, name) VALUES (capydb_auth.ensure_organization('org_2'), 'Beacon')`)
-				},
-				after: func(s *scene) {
-					// The one role that the test has owns the table, and owners are let off unless it is forced.
-					s.execute(s.project, `ALTER TABLE projects FORCE ROW LEVEL SECURITY`)
-					conn, err := pgx.Connect(s.t.Context(), s.project)
-					require.NoError(s.t, err)
-					defer conn.Close(context.WithoutCancel(s.t.Context()))
-					seen := func(user string) (seen, changed int64) {
-						err := pgx.BeginFunc(s.t.Context(), conn, func(tx pgx.Tx) error {
-							_, err := tx.Exec(s.t.Context(), `SELECT set_config('app.user_id', $1, true)`, user)
-							require.NoError(s.t, err)
-							require.NoError(s.t, tx.QueryRow(s.t.Context(), `SELECT count(*) FROM projects`).Scan(&seen))
-							tag, err := tx.Exec(s.t.Context(), `UPDATE projects SET name = name`)
-							changed = tag.RowsAffected()
-							return err
-						})
-						require.NoError(s.t, err)
-						return seen, changed
-					}
-					for user, want := range map[string][2]int64{"user_1": {1, 1}, "user_2": {1, 0}, "user_3": {0, 0}} {
-						seen, changed := seen(user)
-						require.Equal(s.t, want, [2]int64{seen, changed}, user)
-					}
-				},
-			},
 		},
 	}.run(t)
 }

@@ -86,7 +86,8 @@ func TestREADME(t *testing.T) {
 				s.deliver(s.values["Auth0's receiver"], s.values["Auth0's secret"], auth0Event("evt_1", demoprovider.Auth0ID(3)))
 				s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE id = $1`, demoprovider.Auth0ID(3))
 			}},
-			"authsync integrations set shop better-auth --generate-secret": {after: (*scene).signUp},
+			"authsync integrations set shop better-auth --generate-secret": {after: func(s *scene) { s.signUp(flushAll) }},
+			packCommand: {untested: untestedPack},
 			"authsync refresh shop 'auth0|…'": {before: func(s *scene) {
 				tenant.Streams.To = s.url
 				tenant.Streams.Streams = []demoprovider.Auth0Stream{{ID: auth0Stream, Name: "authsync", Endpoint: s.values["Auth0's receiver"], Token: s.values["Auth0's secret"]}}
@@ -104,11 +105,7 @@ func TestREADME(t *testing.T) {
 			`curl -X PUT "$AUTHSYNC_URL/api/capydb/v1/projects/$PROJECT_ID/integrations/clerk" \`: {before: func(s *scene) {
 				s.put("clerk", map[string]any{"options": map[string]string{"base_url": clerk}})
 			}, after: func(s *scene) { s.count(12, `SELECT count(*) FROM capydb_auth.users WHERE provider = 'clerk'`) }},
-			`import { createHmac, randomUUID } from "node:crypto";`: {instead: (*scene).keepSnippet},
-			`import { organization, type OrganizationOptions } from "better-auth/plugins";`: {
-				untested: "TestBetterAuthOrganizations runs it",
-			},
-			"session: {": {untested: "TestBetterAuthOrganizations runs it"},
+			`import { betterAuth } from "better-auth";`: {instead: (*scene).keepServer},
 			"INSERT INTO orders (user_id, total) VALUES (capydb_auth.ensure_user('auth0|…'), 42);": {before: func(s *scene) {
 				s.execute(s.project, `CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY, user_id text REFERENCES capydb_auth.users (id), total numeric)`)
 			}},
@@ -126,33 +123,6 @@ func TestREADME(t *testing.T) {
 	}.run(t)
 }
 
-// keepSnippet puts the lines for a Better Auth server into a file, and what such a server has of its own.
-func (s *scene) keepSnippet(text string) {
-	s.t.Helper()
-	keepSnippet(s.t, s.dir, text)
-}
-
-func keepSnippet(t *testing.T, dir, text string) {
-	t.Helper()
-	const yours = "  // … your own: database, plugins and so on\n"
-	require.Contains(t, text, yours)
-	own := `
-		database: memoryAdapter({ user: [], session: [], account: [], verification: [] }), emailAndPassword: { enabled: true },
-		secret: "of-this-test-alone-and-long-enough", baseURL: "http://localhost:3000", telemetry: { enabled: false }, rateLimit: { enabled: false },
-		user: { deleteUser: { enabled: true }, additionalFields: {
-			plan: { type: "string", required: false, defaultValue: "free" },
-			note: { type: "string", required: false, defaultValue: "for nobody else", returned: false },
-		} },
-		plugins: [{ id: "twice", endpoints: { twice: createAuthEndpoint("/twice", { method: "POST" }, async (ctx) => {
-			const [user] = await ctx.context.internalAdapter.listUsers(1);
-			for (const name of ["Once", "Twice"]) await ctx.context.internalAdapter.updateUser(user.id, { name });
-			return ctx.json({});
-		}) } }],
-`
-	head := `import { memoryAdapter } from "better-auth/adapters/memory"; import { createAuthEndpoint } from "better-auth/api";` + "\n"
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "auth.ts"), []byte(head+strings.Replace(text, yours, own, 1)), 0o600))
-}
-
 // generated finds what integrations set --generate-secret printed to be pasted.
 func (s *scene) generated(provider string) (url, secret string) {
 	s.t.Helper()
@@ -161,22 +131,6 @@ func (s *scene) generated(provider string) (url, secret string) {
 	found := regexp.MustCompile(`webhook_signing_secret, shown only once:\s+(\S+)`).FindStringSubmatch(out)
 	require.NotNil(s.t, found, out)
 	return url, found[1]
-}
-
-// signUp lets a user sign up, change and go at a Better Auth that has the lines of the README.
-func (s *scene) signUp() {
-	s.t.Helper()
-	url, secret := s.generated("better-auth")
-	env := environment("AUTHSYNC_WEBHOOK_URL="+url, "AUTHSYNC_SECRET="+secret)
-	s.node(env, "auth.ts", betterAuthCalls+`
-		const { user } = await (await call("/sign-up/email", { email: "ada@example.com", password: "correct horse battery", name: "Ada Lovelace" })).json();
-		await call("/update-user", { name: "Augusta King" });
-		await call("/sign-up/email", { email: "eve@example.com", password: "correct horse battery", name: "Eve" });
-		await call("/delete-user", { password: "correct horse battery" });
-		process.exit(0); // the deliveries were waited for`)
-	s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE email = 'ada@example.com' AND first_name = 'Augusta' AND deleted_at IS NULL
-		AND raw ->> 'plan' = 'free' AND NOT raw ? 'note'`)
-	s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE email = 'eve@example.com' AND deleted_at IS NOT NULL`)
 }
 
 // betterAuthCalls is a browser that calls the Better Auth server of auth.ts.
@@ -193,6 +147,9 @@ const betterAuthCalls = `
 	}
 `
 
+// docsModules has the npm packages of these tests.
+const docsModules = ".bin/docs-node-2/node_modules"
+
 // node runs a program beside a TypeScript or JavaScript file until its end.
 func (s *scene) node(env []string, file, program string) string {
 	s.t.Helper()
@@ -204,7 +161,7 @@ func (s *scene) node(env []string, file, program string) string {
 
 func (s *scene) startNode(env []string, file, program string) *docstest.Program {
 	s.t.Helper()
-	modules, err := filepath.Abs(filepath.Join(root, ".bin", "docs-node-2", "node_modules"))
+	modules, err := filepath.Abs(filepath.Join(root, docsModules))
 	require.NoError(s.t, err)
 	require.DirExists(s.t, modules, "make tools installs what programs of the docs need, with npm")
 	if _, err := os.Lstat(filepath.Join(s.dir, "node_modules")); err != nil {
