@@ -24,19 +24,24 @@ export function observe(adapter: DBAdapter, tables: Record<string, Table>, model
   return {
     ...adapter,
     ...watch.writes(adapter, (changes) => observer.changed(changes)),
-    // Nobody is notified of what is rolled back.
     transaction: async (callback) => {
       const pending: Change[] = [];
-      const result = await adapter.transaction((trx) =>
-        callback({
-          ...trx,
-          ...watch.writes(trx, async (changes) => {
-            pending.push(...changes);
+      try {
+        const result = await adapter.transaction((trx) =>
+          callback({
+            ...trx,
+            ...watch.writes(trx, async (changes) => {
+              pending.push(...changes);
+            }),
           }),
-        }),
-      );
-      await observer.changed(pending);
-      return result;
+        );
+        await observer.changed(pending);
+        return result;
+      } catch (error) {
+        // What is rolled back has not happened. An adapter without transactions rolls nothing back.
+        if (adapter.options?.adapterConfig.transaction === false) await observer.changed(pending);
+        throw error;
+      }
     },
   };
 }
