@@ -239,13 +239,13 @@ func TestOnlyTheNewestSecretThatWasSeenIsKept(t *testing.T) {
 	require.Equal(t, provider.Secrets{third}, stored.WebhookSigningSecret)
 }
 
-func TestTheSnippetIsThatOfTheREADME(t *testing.T) {
+func TestTheSnippetIsThatOfThePage(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
+	page, err := os.ReadFile("../../docs/providers/better-auth.md")
 	require.NoError(t, err)
 	snippet, err := os.ReadFile("pages/better-auth.ts")
 	require.NoError(t, err)
-	require.Contains(t, string(readme), "```ts\n"+string(snippet)+"```\n")
+	require.Contains(t, string(page), "```ts\n"+string(snippet)+"```\n")
 }
 
 // A provider of one's own is described, tried and connected in the browser, and its definition changed there.
