@@ -57,12 +57,7 @@ func TestBetterAuthPackage(t *testing.T) {
 
 func TestBetterAuthTypes(t *testing.T) {
 	t.Parallel()
-	betterAuthTools(t)
-	dir := npmtest.Workspace(t, root, npmtest.Modules)
-	text, err := programs.ReadFile("testdata/better-auth/types.ts")
-	require.NoError(t, err)
-	write(t, filepath.Join(dir, "types.ts"), string(text))
-	output(t, dir, nil, "node_modules/.bin/tsc", "--ignoreConfig", "--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext", "--types", "node", "types.ts")
+	output(t, betterAuthPrograms(t), nil, "node_modules/.bin/tsc", "--ignoreConfig", "--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext", "--types", "node", "types.ts")
 }
 
 // What the libraries of Svix and Standard Webhooks sign is verified.
@@ -170,7 +165,18 @@ type betterAuth struct {
 	site *sitetest.Site
 }
 
-func newBetterAuth(t *testing.T, site *sitetest.Site, name string, env ...string) *betterAuth {
+// betterAuthPrograms is a directory with the package and the programs of the tests.
+func betterAuthPrograms(t *testing.T) (dir string) {
+	t.Helper()
+	betterAuthTools(t)
+	dir = npmtest.Workspace(t, root, npmtest.Modules)
+	files, err := fs.Sub(programs, "testdata/better-auth")
+	require.NoError(t, err)
+	require.NoError(t, os.CopyFS(dir, files))
+	return dir
+}
+
+func newBetterAuth(t *testing.T, site *sitetest.Site, dir, name string, env ...string) *betterAuth {
 	t.Helper()
 	pool := pgtest.Project(t)
 	shop, err := site.Store.CreateProject(t.Context(), strings.ToLower(name), pgtest.URL(t, pool), false)
@@ -179,13 +185,10 @@ func newBetterAuth(t *testing.T, site *sitetest.Site, name string, env ...string
 		map[string]json.RawMessage{"webhook_signing_secret": json.RawMessage(`"` + betterAuthSecret + `"`)},
 		json.RawMessage(`{"record_types": ["users", "organizations", "sessions"]}`))
 	require.NoError(t, err)
-	b := &betterAuth{dir: npmtest.Workspace(t, root, npmtest.Modules), pool: pool, site: site}
+	b := &betterAuth{dir: dir, pool: pool, site: site}
 	var url string
 	b.road, url = newRoad(t, site.URL+"/api/capydb/v1/integrations/better-auth/webhook/"+shop.ID.String())
 	b.env = append([]string{"DATABASE_URL=" + pgtest.URL(t, pool), "AUTHSYNC_WEBHOOK_URL=" + url, "AUTHSYNC_SECRET=" + betterAuthSecret}, env...)
-	files, err := fs.Sub(programs, "testdata/better-auth")
-	require.NoError(t, err)
-	require.NoError(t, os.CopyFS(b.dir, files))
 	output(t, b.dir, b.env, "node", "migrate.mjs")
 	return b
 }
@@ -197,8 +200,7 @@ func (b *betterAuth) run(t *testing.T, program string, env ...string) string {
 
 func TestBetterAuthMirror(t *testing.T) {
 	t.Parallel()
-	betterAuthTools(t)
-	site := sitetest.Start(t)
+	dir, site := betterAuthPrograms(t), sitetest.Start(t)
 	cases := []struct {
 		name, mode string
 		env        []string
@@ -213,7 +215,7 @@ func TestBetterAuthMirror(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			b := newBetterAuth(t, site, c.name, c.env...)
+			b := newBetterAuth(t, site, dir, c.name, c.env...)
 			b.road.set(c.mode)
 			b.run(t, "act.mjs")
 			b.road.set("passes")
@@ -229,8 +231,7 @@ func TestBetterAuthMirror(t *testing.T) {
 // A server that is killed while authsync hangs loses nothing: two that start afterwards send at once what it left.
 func TestBetterAuthKilled(t *testing.T) {
 	t.Parallel()
-	betterAuthTools(t)
-	b := newBetterAuth(t, sitetest.Start(t), "shop", "MAX_WAIT=600000", "TIMEOUT=600000")
+	b := newBetterAuth(t, sitetest.Start(t), betterAuthPrograms(t), "shop", "MAX_WAIT=600000", "TIMEOUT=600000")
 	for _, requests := range []int{1, 20, 60} {
 		server := exec.CommandContext(t.Context(), "node", "act.mjs")
 		server.Dir, server.Env = b.dir, append(os.Environ(), b.env...)
