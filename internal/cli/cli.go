@@ -20,6 +20,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/authsync/authsync/internal/buildinfo"
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -96,7 +97,7 @@ Tables are cut to the width of the terminal. In a pipe or a file, rows are print
 whole unless COLUMNS sets a width. Use --json in scripts.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		Version:           thisVersion().String(),
+		Version:           buildinfo.Read().String(),
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}, // ours is in completion.go
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
