@@ -11,8 +11,9 @@ func (s *session) newConfig() *cobra.Command {
 		Use:   "config",
 		Short: "Print all settings, their values and meanings",
 		Long: `Prints every environment variable that authsync reads, its effective value and
-its meaning. Secrets print as ***. Fails if a value is invalid, so it can check
-the environment of a deployment before serve runs in it.`,
+its meaning. Secrets print as ***; each can be in a file instead, which NAME_FILE
+names. Fails if a value is invalid, so it can check the environment of a deployment
+before serve runs in it.`,
 		Example: "  authsync config\n  AUTHSYNC_ROLES=worker authsync config --json",
 		Args:    takes(0, 0),
 		RunE: func(*cobra.Command, []string) error {

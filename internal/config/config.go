@@ -117,7 +117,8 @@ type Config struct {
 	LogLevel  slog.Level
 	LogFormat LogFormat
 
-	set map[string]bool
+	set         map[string]bool
+	secretFiles map[string]string // by the name of the secret
 }
 
 // IsSet reports whether the variable was set, rather than defaulted.
@@ -126,7 +127,7 @@ func (c *Config) IsSet(name string) bool { return c.set[name] }
 // Load parses and checks all settings. The error names every invalid variable and the accepted
 // values, and never shows a secret. Each command checks the settings that it requires; see Require.
 func Load(lookup Lookup) (Config, error) {
-	c := Config{set: map[string]bool{}}
+	c := Config{set: map[string]bool{}, secretFiles: map[string]string{}}
 	var faults []error
 	for _, f := range settings() {
 		value := pasted.Unquote(lookup(f.name))

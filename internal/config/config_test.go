@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,7 +98,7 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, config.Text, c.LogFormat)
 		require.True(t, c.IsSet("AUTHSYNC_LISTEN"))
 		for _, row := range c.Table() {
-			require.True(t, row.Set, row.Name)
+			require.Equal(t, !strings.HasSuffix(row.Name, "_FILE"), row.Set, row.Name) // either, not both
 		}
 	})
 

@@ -29,6 +29,18 @@ type setting struct {
 
 // settings lists every variable in the order of the printed table.
 func settings() []setting {
+	var all []setting
+	for _, s := range variables() {
+		all = append(all, s)
+		if s.secret {
+			all = append(all, fileOf(s))
+		}
+	}
+	return all
+}
+
+// variables are those without the files that secrets may be read from.
+func variables() []setting {
 	return []setting{
 		text("AUTHSYNC_DATA_DIR", ".authsync",
 			"where authsync dev keeps its database and connection.env",
