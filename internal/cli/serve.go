@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"github.com/authsync/authsync/internal/app"
@@ -51,7 +52,12 @@ its row and its destinations; the other variables of OpenTelemetry's SDK count t
 				if err != nil {
 					return err
 				}
-				return runUntil(cmd.Context(), a.Failed(), c, a.Drain, a.Stop)
+				notifyManager(log, daemon.SdNotifyReady)
+				drain := func(ctx context.Context) {
+					notifyManager(log, daemon.SdNotifyStopping)
+					a.Drain(ctx)
+				}
+				return runUntil(cmd.Context(), a.Failed(), c, drain, a.Stop)
 			})
 		},
 	}
@@ -70,6 +76,14 @@ func (s *session) traced(ctx context.Context, c config.Config, log *slog.Logger,
 		log.WarnContext(ctx, "traces_not_exported", slog.Any("error", unsent))
 	}
 	return err
+}
+
+// notifyManager notifies systemd, or another service manager that has set NOTIFY_SOCKET,
+// which then starts what depends on this process once it serves. The server runs without one too.
+func notifyManager(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("service_manager_not_notified", slog.String("state", state), slog.Any("error", err))
+	}
 }
 
 // runUntil waits for the end of ctx or of the server, and stops it. A server that has not
