@@ -82,6 +82,9 @@ type session struct {
 	json bool
 }
 
+// Root returns the command with all that it holds, for what documents it.
+func Root() *cobra.Command { return newRoot(Process{Program: "authsync"}) }
+
 func newRoot(p Process) *cobra.Command {
 	s := &session{Process: p}
 	root := &cobra.Command{
@@ -121,7 +124,8 @@ whole unless COLUMNS sets a width. Use --json in scripts.`,
 	add("configure", s.newProjects(), s.newIntegrations(), s.newDestinations(), s.newGrant(), s.newKeys(),
 		s.newExport(), s.newPlan(), s.newApply(), s.newGenerate())
 	add("sync", s.newBackfill(), s.newReconcile(), s.newRefresh(), s.newRedeliver(), s.newErase())
-	add("inspect", s.newEvents(), s.newUsers(), s.newRecords(), s.newDeliveries(), s.newErasures(), s.newAudit(), s.newExplain(), s.newDoctor(), s.newProblems(),
+	add("inspect", s.newEvents(), s.newUsers(), s.newRecords(), s.newDeliveries(), s.newErasures(), s.newAudit(), s.newExplain(), s.newDoctor(), s.newReady(),
+		s.newProblems(),
 		s.newSend(), s.newSelfTest(), s.newDemoProvider())
 	help := newHelp()
 	root.SetHelpCommand(help)

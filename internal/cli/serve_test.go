@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -46,4 +47,30 @@ func TestServeNotifiesTheServiceManager(t *testing.T) {
 	require.NoError(t, server.cmd.Process.Signal(syscall.SIGTERM))
 	require.Equal(t, "STOPPING=1", next())
 	require.Zero(t, server.ends(t), server.err.String())
+}
+
+func TestReady(t *testing.T) {
+	t.Parallel()
+	b := setupEmpty(t)
+	address := strings.TrimPrefix(b.app.URL(), "http://")
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+
+	r := run(t.Context(), map[string]string{"AUTHSYNC_LISTEN": "0.0.0.0:" + port}, "", "ready")
+	require.Zero(t, r.status, r.err)
+	require.Regexp(t, `(?m)^control_database +ok$`, r.out)
+	r = run(t.Context(), map[string]string{"AUTHSYNC_LISTEN": address}, "", "ready", "--json")
+	require.Zero(t, r.status, r.err)
+	require.Contains(t, r.out, `"ready"`)
+
+	_, err = b.control.Exec(t.Context(), `DROP TABLE authsync.schema_migrations CASCADE`)
+	require.NoError(t, err)
+	r = run(t.Context(), map[string]string{"AUTHSYNC_LISTEN": address}, "", "ready")
+	require.Equal(t, 1, r.status)
+	require.Regexp(t, `(?m)^schema +\S+`, r.out)
+	require.NotRegexp(t, `(?m)^schema +ok`, r.out)
+
+	r = run(t.Context(), map[string]string{"AUTHSYNC_LISTEN": "127.0.0.1:1"}, "", "ready")
+	require.Equal(t, 1, r.status)
+	require.NotEmpty(t, r.err)
 }
