@@ -23,6 +23,8 @@ type setting struct {
 	fallback string
 	doc      string
 	secret   bool
+	unit     string // of a number or a time; empty for text
+	since    string // the version that it came with; empty for the first one
 	parse    func(c *Config, value string) error
 	show     func(c *Config) string
 }
@@ -233,8 +235,12 @@ func address(name, fallback, doc string, at func(*Config) *string) setting {
 }
 
 func number[T int | int64](name, fallback, doc string, low, high T, at func(*Config) *T) setting {
+	unit := "number"
+	if strings.HasSuffix(name, "_BYTES") {
+		unit = "bytes"
+	}
 	return setting{
-		name: name, fallback: fallback, doc: doc,
+		name: name, fallback: fallback, doc: doc, unit: unit,
 		parse: func(c *Config, value string) error {
 			n, err := strconv.ParseInt(value, 10, 64)
 			if err != nil || n < int64(low) || n > int64(high) {
@@ -250,7 +256,7 @@ func number[T int | int64](name, fallback, doc string, low, high T, at func(*Con
 
 func duration(name, fallback, doc string, low time.Duration, at func(*Config) *time.Duration) setting {
 	return setting{
-		name: name, fallback: fallback, doc: doc,
+		name: name, fallback: fallback, doc: doc, unit: "duration",
 		parse: func(c *Config, value string) error {
 			d, err := time.ParseDuration(value)
 			if err != nil || d < low || d > math.MaxInt64/2 {

@@ -1,0 +1,4 @@
+package config
+
+// Readers is readers, for tests.
+func Readers() map[string]string { return readers() }
