@@ -76,6 +76,9 @@ func Listen(inner net.Listener, config Config) *Listener {
 			Help: "Connections closed for want of room, by reason (idle: to make room; address: its share was full).",
 		}, []string{"reason"}),
 	}
+	for _, reason := range []string{"idle", "address"} {
+		l.dropped.WithLabelValues(reason) // a counter that begins with its first event shows no increase
+	}
 	if config.Registry != nil {
 		config.Registry.MustRegister(l.dropped, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "authsync_http_connections",
