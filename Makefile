@@ -1,6 +1,10 @@
 # Versions of the tools, which are built or installed on first use: those of npm into .bin/,
 # the linter, which takes minutes to build, into a cache that all checkouts share.
 GOLANGCI_LINT_VERSION := 2.15.0
+# Newer ones need a newer Go.
+GORELEASER_VERSION    := 2.15.1
+HELM_VERSION          := 3.22.0
+ACTIONLINT_VERSION    := 1.7.12
 SQUAWK_VERSION        := 2.66.0
 STANDARDWEBHOOKS_VERSION := 1.1.1
 AXE_VERSION           := 4.14.1
@@ -11,6 +15,9 @@ TOOLS         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/authsync/tools
 # A linter reads no code of a Go that is newer than the one that built it.
 GOLANGCI_LINT  = $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)-$(GO_VERSION)
 GO_VERSION    := $(shell go env GOVERSION)
+GORELEASER     = $(TOOLS)/goreleaser-$(GORELEASER_VERSION)-$(GO_VERSION)
+HELM           = $(TOOLS)/helm-$(HELM_VERSION)-$(GO_VERSION)
+ACTIONLINT     = $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)-$(GO_VERSION)
 SQUAWK        := .bin/squawk-$(SQUAWK_VERSION)/node_modules/.bin/squawk
 # The library that receivers of webhooks use; a test lets it check what authsync signs.
 STANDARDWEBHOOKS := .bin/standardwebhooks-$(STANDARDWEBHOOKS_VERSION)/node_modules/standardwebhooks/package.json
@@ -28,7 +35,7 @@ CLIENTS_TOOLS := $(CLIENTS_NODE)/node_modules/drizzle-kit/package.json $(BETTER_
 TEST_TOOLS := $(STANDARDWEBHOOKS) $(DOCS_NODE)/node_modules/pg/package.json $(AXE) $(CLIENTS_TOOLS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build check test test/race test/docs test/sql test/clients test/browser docs/screenshots lint lint/sql fmt golden verify bench bench/kill fuzz cover \
+.PHONY: help run build dist check test test/race test/dist test/chart test/docs test/sql test/clients test/browser docs/screenshots lint lint/sql lint/ci fmt golden verify bench bench/kill fuzz cover \
 	db/up db/down db/psql migrate/new tools
 
 help: ## Show this help
@@ -40,6 +47,9 @@ run: build ## Run authsync with a PostgreSQL of its own; nothing needs to be con
 build: ## Build bin/authsync
 	@go build -o bin/authsync ./cmd/authsync
 
+dist: $(GORELEASER) ## Build what a release has into dist/: binaries, archives, deb, rpm, checksums
+	@scripts/dist.sh $(GORELEASER) $(ARGS)
+
 check: lint lint/sql verify test/race ## All that a push needs
 
 test: $(TEST_TOOLS) ## Run the tests; ARGS='-run Name ./internal/pkg' for some, PG=17 on another PostgreSQL
@@ -50,6 +60,15 @@ test/race: $(TEST_TOOLS) ## Run the tests with the race detector
 
 test/docs: $(TEST_TOOLS) ## Run the README and the pages of docs/ word by word
 	@scripts/test.sh ./internal/testkit/docstest $(ARGS)
+
+test/dist: $(GORELEASER) ## Build packages twice and compare; install the deb and build the image in plain roots (as root, minutes)
+	@scripts/dist-test.sh $(GORELEASER)
+
+test/chart: $(HELM) ## Check the Helm chart by the types of Kubernetes
+	@scripts/chart.sh $(HELM)
+
+lint/ci: $(ACTIONLINT) ## Check the workflows of GitHub Actions
+	@$(ACTIONLINT)
 
 test/sql: ## Check schemas, functions and views against a real PostgreSQL
 	@scripts/test.sh ./internal/schema $(ARGS)
@@ -111,7 +130,17 @@ tools: $(GOLANGCI_LINT) $(SQUAWK) $(TEST_TOOLS) ## Install the tools into .bin/
 
 $(GOLANGCI_LINT):
 	@echo 'Building golangci-lint $(GOLANGCI_LINT_VERSION): some minutes, once for all checkouts ($(TOOLS)).'
-	@scripts/golangci-lint.sh '$(GOLANGCI_LINT_VERSION)' '$@'
+	@scripts/go-tool.sh 'github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_LINT_VERSION)' '$@'
+
+$(GORELEASER):
+	@echo 'Building goreleaser $(GORELEASER_VERSION): some minutes, once for all checkouts ($(TOOLS)).'
+	@scripts/go-tool.sh 'github.com/goreleaser/goreleaser/v2@v$(GORELEASER_VERSION)' '$@'
+
+$(HELM):
+	@scripts/go-tool.sh 'helm.sh/helm/v3/cmd/helm@v$(HELM_VERSION)' '$@'
+
+$(ACTIONLINT):
+	@scripts/go-tool.sh 'github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT_VERSION)' '$@'
 
 $(SQUAWK):
 	@scripts/npm-tool.sh squawk-$(SQUAWK_VERSION) squawk-cli@$(SQUAWK_VERSION) 'squawk, which checks the migrations'

@@ -1,0 +1,41 @@
+# What the parts of dist-test.sh share.
+
+# fresh NAME: a Debian of its own, with /proc, in $work/NAME.
+fresh() {
+    mkdir "$work/$1"
+    tar -C "$work/$1" -xf "$base"
+    mount -t proc proc "$work/$1/proc"
+    mount --bind /dev "$work/$1/dev"
+    cp /etc/resolv.conf "$work/$1/etc/resolv.conf"
+}
+
+# discard ROOT
+discard() {
+    umount "$1/dev" "$1/proc"
+    rm -rf --one-file-system "$1"
+}
+
+fail() {
+    echo "FAIL: $*" >&2
+    exit 1
+}
+
+# expect WHAT WANTED GOT
+expect() { [ "$2" = "$3" ] || fail "$1: wanted '$2', got '$3'"; }
+
+# until_true COMMAND…: waits for something that another process does.
+until_true() {
+    local end=$((SECONDS + 120))
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || fail "in two minutes not true: $*"
+        sleep 0.2
+    done
+}
+
+# databases NAME: two databases on the server of the test, control and project.
+databases() {
+    psql -qXd "$TEST_DATABASE_URL" -c "CREATE DATABASE $1_control" -c "CREATE DATABASE $1_project"
+    control=$(other_database "$1_control")
+    project=$(other_database "$1_project")
+}
+other_database() { sed -E "s#^(postgres(ql)?://[^/]+/)[^?]*#\1$1#" <<<"$TEST_DATABASE_URL"; }
