@@ -61,6 +61,9 @@ func TestREADME(t *testing.T) {
 			"make bench":        {untested: "it takes minutes and all of the machine; the tests of scripts/bench run it on less"},
 			"make fuzz":         {untested: "it takes half a minute for each target; go test runs what fuzzing has found"},
 			"make golden":       {untested: "it writes into the checkout; TestGoldenDump and others compare what it writes"},
+			"make dist":         {untested: "it may build its tool first, which takes minutes; make test/dist runs it"},
+			"make test/dist":    {untested: "it takes minutes, and root"},
+			"make test/chart":   {untested: "it may build its tool first, which takes minutes"},
 			"authsync keys create ops": {
 				before: func(s *scene) {
 					s.server.Interrupt()
