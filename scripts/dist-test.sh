@@ -19,7 +19,14 @@ if [ -z "${DIST_TEST_UNSHARED:-}" ]; then
 fi
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/authsync-dist.XXXXXX")
 chmod 0755 "$work"
-trap 'rm -rf --one-file-system "$work"' EXIT
+cleanup() {
+    if grep -q " $work/" /proc/self/mounts; then
+        echo "something is still mounted below $work, which therefore stays" >&2
+    else
+        rm -rf --one-file-system "$work"
+    fi
+}
+trap cleanup EXIT
 export work goreleaser
 go build -o .bin/ ./scripts/pg
 

@@ -119,5 +119,4 @@ run send shop clerk user.created --wait
 expect 'rows of the mirror' 1 "$(psql -qXAtd "$project" -c 'SELECT count(*) FROM capydb_auth.users')"
 kill -TERM "$server"
 wait "$server" || { cat "$work/log"; fail 'it does not stop in order'; }
-umount "$root/proc" "$work/build/usr/local/go" "$work/build/go/pkg/mod" "$work/build/root/.cache/go-build"
 discard "$work/build"

@@ -1,5 +1,15 @@
 # What the parts of dist-test.sh share.
 
+# unmounted: nothing is mounted below $work any more. Caches of this machine are, and must not
+# be there when it is removed.
+unmounted() {
+    local at
+    for at in $(awk -v below="$work/" 'index($2, below) == 1 { print $2 }' /proc/self/mounts | sort -r); do
+        umount --lazy "$at"
+    done
+}
+trap unmounted EXIT
+
 # fresh NAME: a Debian of its own, with /proc, in $work/NAME.
 fresh() {
     mkdir "$work/$1"
@@ -11,7 +21,7 @@ fresh() {
 
 # discard ROOT
 discard() {
-    umount "$1/dev" "$1/proc"
+    unmounted
     rm -rf --one-file-system "$1"
 }
 

@@ -60,9 +60,9 @@ func TestUpgrade(t *testing.T) {
 		begin: func(t *testing.T) *scene {
 			t.Helper()
 			s := newScene(t, "")
-			s.shop()
+			s.serve()
 			s.listening()
-			s.hidden("export DATABASE_URL='" + s.control + "'")
+			s.hidden("export AUTHSYNC_API_KEY=$(authsync keys create docs --json | jq -r .key)")
 			return s
 		},
 	}.run(t)
