@@ -19,6 +19,7 @@ import (
 	policy "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
@@ -109,7 +110,7 @@ func check(in io.Reader, out io.Writer) error {
 		if !known {
 			return fmt.Errorf("%s %s is of no type that is known here: add it to types", head.Kind, head.Metadata.Name)
 		}
-		if err := yaml.UnmarshalStrict(document, object); err != nil {
+		if err := decode(document, object); err != nil {
 			return fmt.Errorf("%s %s: %w", head.Kind, head.Metadata.Name, err)
 		}
 		if err := consistent(object); err != nil {
@@ -121,6 +122,16 @@ func check(in io.Reader, out io.Writer) error {
 		return errors.New("there is no object")
 	}
 	return nil
+}
+
+// decode takes no field that the type does not have, nor one in another case, as the server does.
+func decode(document []byte, object any) error {
+	text, err := yaml.YAMLToJSONStrict(document)
+	if err != nil {
+		return err
+	}
+	unknown, err := json.UnmarshalStrict(text, object)
+	return errors.Join(append(unknown, err)...)
 }
 
 // consistent checks what the server refuses beyond types: a Deployment that does not select its
