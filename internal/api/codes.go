@@ -70,6 +70,7 @@ var statuses = map[fault.Code]int{ //nolint:gochecknoglobals // a constant, if G
 	fault.DatabaseUnusable:   http.StatusUnprocessableEntity,
 	fault.NotPossible:        http.StatusUnprocessableEntity,
 	fault.CredentialsRefused: http.StatusUnprocessableEntity,
+	fault.AccountMismatch:    http.StatusConflict,
 	fault.RowRefused:         http.StatusUnprocessableEntity,
 	tooManyRequests:          http.StatusTooManyRequests,
 

@@ -40,7 +40,7 @@ func (a *API) integrationOf(r *http.Request, projectID uuid.UUID, i project.Inte
 		Config: wire.IntegrationConfig{
 			WebhookReceiver: publicurl.Of(r, a.config.PublicURL) + webhookPath(i.Provider, projectID), Reconcile: scheduleOf(i),
 		},
-		CreatedAt: i.CreatedAt.UTC(), UpdatedAt: i.UpdatedAt.UTC(),
+		AccountMark: i.AccountMark, CreatedAt: i.CreatedAt.UTC(), UpdatedAt: i.UpdatedAt.UTC(),
 	}
 	if i.Credentials != nil {
 		body.Credentials = make(map[string]wire.CredentialState, len(i.Credentials))
@@ -81,11 +81,17 @@ func (a *API) putIntegration(r *http.Request) (answer, error) {
 	var in struct {
 		Credentials map[string]json.RawMessage `json:"credentials"`
 		Options     json.RawMessage            `json:"options"`
+		// AdoptAccount says that credentials of another account are meant.
+		AdoptAccount bool `json:"adopt_account"`
 	}
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
-	i, err := a.config.Store.PutIntegration(r.Context(), p.ID, kind.Name(), in.Credentials, in.Options)
+	var how []project.PutOption
+	if in.AdoptAccount {
+		how = append(how, project.AdoptAccount())
+	}
+	i, err := a.config.Store.PutIntegration(r.Context(), p.ID, kind.Name(), in.Credentials, in.Options, how...)
 	if err != nil {
 		return answer{}, err
 	}

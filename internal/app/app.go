@@ -20,6 +20,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -103,15 +104,17 @@ type App struct {
 	guard      *egress.Guard // for all requests to addresses chosen by customers
 	tenants    *pgdb.Tenants // connects to the project databases
 	accounts   source.Accounts
-	shared     *source.Shared // for reading single users
-	backfills  *syncrun.Store
-	endRuns    func() // closes what unfinished runs keep open
-	refreshes  *refresh.Queue
-	relay      *relay.Relay
-	sender     *sender.Sender
-	deliveries *admin.Admin         // the API's, with separate connections
-	api        *api.API             // nil without the role api, as is the dashboard
-	dashboard  *dashboard.Dashboard // the web pages
+	// identifiers are the same accounts, for the stores, which are made before them.
+	identifiers atomic.Pointer[source.Integrations]
+	shared      *source.Shared // for reading single users
+	backfills   *syncrun.Store
+	endRuns     func() // closes what unfinished runs keep open
+	refreshes   *refresh.Queue
+	relay       *relay.Relay
+	sender      *sender.Sender
+	deliveries  *admin.Admin         // the API's, with separate connections
+	api         *api.API             // nil without the role api, as is the dashboard
+	dashboard   *dashboard.Dashboard // the web pages
 }
 
 // databaseWait is how long a starting process waits for its database, which may be starting as
@@ -265,6 +268,7 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 	a.mirrors = mirror.New(mirror.Config{Databases: a.databases, Ledger: repair.NewLedger(a.pool, nil), ErasureKeys: a.directory, Log: a.log})
 	ofStore := project.Config{
 		Pool: a.people, Keyring: a.keyring, Mirror: a.mirrors, Targets: a.guard, Tenants: a.tenants, CheckSource: a.checkSource, Log: a.log,
+		AccountMark:  a.accountMark,
 		Destinations: destinationTypes{a.guard.CheckURL},
 	}
 	if a.Store, err = project.NewStore(ofStore); err != nil {

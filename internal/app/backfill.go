@@ -21,7 +21,7 @@ import (
 func (a *App) startBackfills(context.Context) (stopFunc, error) {
 	transport := a.guard.Transport()
 	deps := userapi.Deps{Transport: transport, Limits: userapi.NewLimits()}
-	a.accounts = &source.Integrations{
+	integrations := &source.Integrations{
 		Credentials: a.stored.Credentials,
 		Deps: func(ctx context.Context, projectID uuid.UUID) (userapi.Deps, error) {
 			of := deps
@@ -30,8 +30,10 @@ func (a *App) startBackfills(context.Context) (stopFunc, error) {
 			}
 			return of, nil
 		},
-		Providers: a.providers,
+		Providers: a.providers, KeepAccountMark: a.stored.KeepAccountMark,
 	}
+	a.identifiers.Store(integrations)
+	a.accounts = integrations
 	a.backfills = syncrun.NewStore(a.pool, a.accounts)
 	a.shared = source.NewShared(a.accounts)
 	a.refreshes = refresh.NewQueue(a.shared)
@@ -57,9 +59,10 @@ func (a *App) providers(ctx context.Context, projectID uuid.UUID) ([]string, err
 func (a *App) tables(
 	ctx context.Context, projectID uuid.UUID, databaseURL provider.Secret, tables provider.UserTables,
 ) (userapi.Source, error) {
-	url, what := string(databaseURL), "credentials.database_url"
+	url, what, mark := string(databaseURL), "credentials.database_url", ""
 	if url == "" {
-		what = "the project's database"
+		// Whether it is the right one is checked where its URL is changed: the mirror in it has an owner.
+		what, mark = "the project's database", "the project's database"
 		var err error
 		if url, err = a.stored.DatabaseURL(ctx, projectID); err != nil {
 			return nil, err
@@ -69,7 +72,14 @@ func (a *App) tables(
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	return sqlsource.New(sqlsource.Config{Pool: pool, Owned: true, What: what, Tables: tables}), nil
+	return sqlsource.New(sqlsource.Config{Pool: pool, Owned: true, What: what, Mark: mark, Tables: tables}), nil
+}
+
+// accountMark asks a provider which account credentials are for.
+func (a *App) accountMark(
+	ctx context.Context, projectID uuid.UUID, kind provider.Provider, c provider.Credentials, o provider.Options,
+) (string, error) {
+	return a.identifiers.Load().AccountMark(ctx, projectID, kind, c, o)
 }
 
 // checkSource connects to the database given for Better Auth's tables.

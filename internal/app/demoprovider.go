@@ -150,7 +150,7 @@ func (d *Dev) connectDemoProvider(ctx context.Context, bases map[string]string) 
 		if err != nil {
 			return err
 		}
-		if _, err := d.App.Store.PutIntegration(ctx, d.Demo.ID, name, credentials, options); err != nil {
+		if _, err := d.App.Store.PutIntegration(ctx, d.Demo.ID, name, credentials, options, project.AdoptAccount()); err != nil {
 			return fmt.Errorf("connect %s of project %s to the demo provider: %w", name, DemoProject, err)
 		}
 		if err := d.backfillDemo(ctx, name); err != nil {

@@ -87,6 +87,8 @@ type given struct {
 	definition string
 	// add keeps the secrets that are stored valid, dropOld drops all of them but the newest.
 	add, dropOld bool
+	// adoptAccount takes credentials of another account.
+	adoptAccount bool
 }
 
 // definitionOf is the definition of an integration; empty if it has none.

@@ -103,6 +103,7 @@ it once: authsync never shows it again. Clerk generates its own.`,
 	f.BoolVar(&g.replace, "replace-secret", false, "with --generate-secret: replace the current secret, which is then rejected")
 	f.BoolVar(&g.add, "add-secret", false, "accept the new webhook signing secret beside those that are stored")
 	f.BoolVar(&g.dropOld, "drop-old-secrets", false, "accept the newest of the stored webhook signing secrets only")
+	f.BoolVar(&g.adoptAccount, "adopt-account", false, "take credentials of another account (tenant, instance, server) than the one whose users the mirror has")
 	f.StringArrayVar(&g.options, "option", nil, "an option as name=value, such as reconcile.every=24h; null removes it; may be repeated")
 	return cmd
 }
@@ -233,6 +234,9 @@ func (s *session) integrationInput(providerName string, g given) (in map[string]
 	}
 	if len(options) > 0 {
 		in["options"] = options
+	}
+	if g.adoptAccount {
+		in["adopt_account"] = true
 	}
 	return in, nil
 }

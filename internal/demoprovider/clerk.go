@@ -20,6 +20,8 @@ type Clerk struct {
 	Organizations   Organizations
 	NoOrganizations bool
 	Key             string
+	// Instance is the id of the instance; empty: as of an API that does not have that call.
+	Instance string
 	// RefuseCursor answers 422 to starting_after.
 	RefuseCursor bool
 	// LostCursorIsEmpty answers an empty list to a cursor whose user is gone; else 404.
@@ -32,7 +34,7 @@ type Clerk struct {
 
 // NewClerk returns a Clerk with that account.
 func NewClerk(a *Account, now func() time.Time) *Clerk {
-	return &Clerk{Server: Server{Now: now}, Account: a, Key: ClerkKey, window: window{requests: 100, length: 10 * time.Second}}
+	return &Clerk{Server: Server{Now: now}, Account: a, Key: ClerkKey, Instance: "ins_demo", window: window{requests: 100, length: 10 * time.Second}}
 }
 
 // At returns the base URL of its API, by its address.
@@ -62,6 +64,8 @@ func (c *Clerk) answer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch path := strings.TrimPrefix(r.URL.Path, "/v1/users"); {
+	case r.Method == http.MethodGet && r.URL.Path == "/v1/instance" && c.Instance != "":
+		writeJSON(w, http.StatusOK, fmt.Sprintf(`{"object":"instance","id":%q,"environment_type":"development","allowed_origins":null}`, c.Instance))
 	case r.Method == http.MethodGet && slices.Contains([]string{"/v1/organizations", "/v1/organization_memberships", "/v1/organization_invitations"}, r.URL.Path):
 		c.records(w, r)
 	case r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/v1/organizations/"):

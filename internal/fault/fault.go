@@ -47,6 +47,8 @@ const (
 	NotPossible Code = "not_possible"
 	// CredentialsRefused is the provider's no. It stays until a person has changed something.
 	CredentialsRefused Code = "credentials_refused"
+	// AccountMismatch is credentials of another account than the one that the mirror has the users of.
+	AccountMismatch Code = "account_mismatch"
 	// ProviderError is an answer that cannot be understood: it is another server than it should
 	// be, or it has changed. Trying again is of no use.
 	ProviderError Code = "provider_error"

@@ -33,6 +33,8 @@ type Endpoint struct {
 	Provider  provider.Provider
 	Verifier  provider.Verifier
 	Options   provider.Options
+	// AccountMark names the account whose users the mirror has; empty if it is not known.
+	AccountMark string
 }
 
 // DirectoryConfig configures a Directory. A zero duration gets the default in its comment.
@@ -268,7 +270,7 @@ const (
 		SELECT id, database_url_sealed, erasure_key_sealed FROM authsync.projects`
 
 	selectStoredIntegrations = `
-		SELECT project_id, provider, credentials_sealed, options FROM authsync.integrations`
+		SELECT project_id, provider, credentials_sealed, options, account_mark FROM authsync.integrations`
 )
 
 // refresh reads the version and, if it changed, everything, in one snapshot. Only changed rows are

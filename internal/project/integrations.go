@@ -15,20 +15,21 @@ import (
 
 const (
 	selectIntegrations = `
-		SELECT i.provider, i.credentials_sealed, i.options, i.reconcile_default, i.created_at, i.updated_at
+		SELECT i.provider, i.credentials_sealed, i.options, i.account_mark, i.reconcile_default, i.created_at, i.updated_at
 		FROM authsync.integrations AS i
 		WHERE i.project_id = $1 AND ($2 = '' OR i.provider = $2)
 		ORDER BY i.provider`
 
 	upsertIntegration = `
-		INSERT INTO authsync.integrations AS i (project_id, provider, credentials_sealed, options, reconcile_default)
-		VALUES ($1, $2, $3, $4, $5)
+		INSERT INTO authsync.integrations AS i (project_id, provider, credentials_sealed, options, reconcile_default, account_mark)
+		VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (project_id, provider) DO UPDATE SET
 			credentials_sealed = excluded.credentials_sealed,
 			options = excluded.options,
 			reconcile_default = excluded.reconcile_default,
+			account_mark = excluded.account_mark,
 			updated_at = now()
-		RETURNING i.provider, i.credentials_sealed, i.options, i.reconcile_default, i.created_at, i.updated_at`
+		RETURNING i.provider, i.credentials_sealed, i.options, i.account_mark, i.reconcile_default, i.created_at, i.updated_at`
 
 	countCustom = `
 		SELECT count(*) FROM authsync.integrations AS i WHERE i.project_id = $1 AND i.provider ^@ $2`
@@ -50,8 +51,10 @@ type Integration struct {
 	// do not allow reading users.
 	ReconcileDefault *string
 	Fault            string
-	CreatedAt        time.Time
-	UpdatedAt        time.Time
+	// AccountMark names the account whose users the mirror has; nil if it is not known.
+	AccountMark *string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
 	putChanges
 }
 
@@ -65,6 +68,7 @@ type integrationRow struct {
 	Provider          string
 	CredentialsSealed []byte
 	Options           json.RawMessage
+	AccountMark       *string
 	ReconcileDefault  *string
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
@@ -178,7 +182,7 @@ func (s *Store) credentials(projectID uuid.UUID, row integrationRow) (map[string
 }
 
 func (s *Store) integration(projectID uuid.UUID, row integrationRow) Integration {
-	i := Integration{Provider: row.Provider, ReconcileDefault: row.ReconcileDefault, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt}
+	i := Integration{Provider: row.Provider, AccountMark: row.AccountMark, ReconcileDefault: row.ReconcileDefault, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt}
 	var fault error
 	if i.Options, fault = storedOptions(row.Options); fault != nil {
 		i.Fault = fault.Error()

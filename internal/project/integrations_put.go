@@ -30,15 +30,25 @@ type putChanges struct {
 	Excluded []string
 }
 
+// PutOption changes what PutIntegration does.
+type PutOption func(*putOptions)
+
+type putOptions struct{ adoptAccount bool }
+
+// AdoptAccount stores credentials of another account as well: from now on, its users are those of the mirror.
+func AdoptAccount() PutOption { return func(o *putOptions) { o.adoptAccount = true } }
+
 // PutIntegration configures a provider for a project. Credentials are merged with the stored ones:
 // a missing one stays, null removes one. Options, if not nil, replace the stored ones as a whole,
 // except for source.database_url, which is a credential.
 //
+// Credentials of another account than before are refused, unless AdoptAccount is given.
+//
 // It first installs the mirror in the project's database, so that a configured integration implies
-// a working database. Errors: ErrNoProject, fault.Invalid, fault.DatabaseUnusable, and those of
-// seal.Keyring.Open if the stored values cannot be decrypted.
+// a working database. Errors: ErrNoProject, fault.Invalid, fault.DatabaseUnusable,
+// fault.AccountMismatch, and those of seal.Keyring.Open if the stored values cannot be decrypted.
 func (s *Store) PutIntegration(
-	ctx context.Context, projectID uuid.UUID, providerName string, given map[string]json.RawMessage, options json.RawMessage,
+	ctx context.Context, projectID uuid.UUID, providerName string, given map[string]json.RawMessage, options json.RawMessage, how ...PutOption,
 ) (Integration, error) {
 	kind, err := lookupProvider(providerName)
 	if err != nil {
@@ -71,14 +81,33 @@ func (s *Store) PutIntegration(
 		return Integration{}, err
 	}
 
+	var chosen putOptions
+	for _, set := range how {
+		set(&chosen)
+	}
+	// All checks come before the provider is asked, because that sends it the secrets, and are repeated under the lock.
+	seen, err := s.plan(ctx, s.pool, projectID, kind, given, options)
+	if err != nil {
+		return Integration{}, err
+	}
+	mark, err := s.identify(ctx, projectID, kind, seen)
+	if err != nil {
+		return Integration{}, err
+	}
 	var row integrationRow
 	var changes putChanges
 	err = pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := lockTheProject(ctx, tx, projectID); err != nil {
 			return err
 		}
-		var err error
-		row, changes, err = s.merge(ctx, tx, projectID, kind, given, options)
+		p, err := s.plan(ctx, tx, projectID, kind, given, options)
+		if err != nil {
+			return err
+		}
+		if p.mark, err = p.account(kind.Name(), seen, mark, chosen.adoptAccount); err != nil {
+			return err
+		}
+		row, changes, err = s.store(ctx, tx, projectID, kind, p)
 		return err
 	})
 	if err != nil {
@@ -89,75 +118,98 @@ func (s *Store) PutIntegration(
 	return i, nil
 }
 
-func (s *Store) merge(
-	ctx context.Context, tx pgx.Tx, projectID uuid.UUID, kind provider.Provider, given map[string]json.RawMessage, options json.RawMessage,
-) (row integrationRow, changes putChanges, err error) {
-	stored, err := integrationRows(ctx, tx, projectID, kind.Name())
+// putPlan is what PutIntegration is going to store.
+type putPlan struct {
+	credentials map[string]json.RawMessage
+	options     json.RawMessage
+	typed       provider.Credentials
+	parsed      provider.Options
+	// before and after are what reading the provider's users depends on; see forFetch.
+	before, after string
+	// exists says that the integration is stored already, with the options oldOptions and the account mark.
+	exists     bool
+	oldOptions json.RawMessage
+	mark       *string
+}
+
+// database is a pool or a transaction.
+type database interface {
+	querier
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// plan merges what is given with what is stored, and refuses what must not be stored.
+func (s *Store) plan(
+	ctx context.Context, db database, projectID uuid.UUID, kind provider.Provider, given map[string]json.RawMessage, options json.RawMessage,
+) (*putPlan, error) {
+	stored, err := integrationRows(ctx, db, projectID, kind.Name())
 	if err != nil {
-		return integrationRow{}, putChanges{}, err
+		return nil, err
 	}
 	if len(stored) == 0 && strings.HasPrefix(kind.Name(), provider.CustomPrefix) {
-		if err := checkCustoms(ctx, tx, projectID); err != nil {
-			return integrationRow{}, putChanges{}, err
+		if err := checkCustoms(ctx, db, projectID); err != nil {
+			return nil, err
 		}
 	}
-	credentials, oldOptions := map[string]json.RawMessage{}, json.RawMessage("{}")
-	if len(stored) > 0 {
-		if credentials, err = s.credentials(projectID, stored[0]); err != nil {
-			return integrationRow{}, putChanges{}, err
+	p := &putPlan{credentials: map[string]json.RawMessage{}, oldOptions: json.RawMessage("{}"), options: options, exists: len(stored) > 0}
+	if p.exists {
+		if p.credentials, err = s.credentials(projectID, stored[0]); err != nil {
+			return nil, err
 		}
-		oldOptions = stored[0].Options
+		p.oldOptions, p.mark = stored[0].Options, stored[0].AccountMark
 	}
 	newVerifier := kind.NewVerifier
-	if checked, is := kind.(provider.Stored); is && options == nil && len(stored) > 0 {
+	if checked, is := kind.(provider.Stored); is && options == nil && p.exists {
 		newVerifier = checked.StoredVerifier
 	}
-	old := credentials
-	before, err := forFetch(credentials, oldOptions)
-	if err != nil {
-		before = "" // the unreadable value is replaced
+	old := p.credentials
+	if p.before, err = forFetch(old, p.oldOptions); err != nil {
+		p.before = "" // the unreadable value is replaced
 	}
-	if credentials, err = mergeCredentials(credentials, given); err != nil {
-		return integrationRow{}, putChanges{}, err
+	if p.credentials, err = mergeCredentials(old, given); err != nil {
+		return nil, err
 	}
 	switch {
 	case options == nil:
-		options = oldOptions
+		p.options = p.oldOptions
 	case bytes.Equal(bytes.TrimSpace(options), []byte("null")):
-		options = json.RawMessage("{}")
+		p.options = json.RawMessage("{}")
 	}
-	typed, err := storedCredentials(credentials)
+	if p.typed, err = storedCredentials(p.credentials); err != nil {
+		return nil, err
+	}
+	if p.parsed, err = storedOptions(p.options); err != nil {
+		return nil, err
+	}
+	verifier, err := newVerifier(p.typed, p.parsed)
 	if err != nil {
-		return integrationRow{}, putChanges{}, err
+		return nil, invalid("%v", err)
 	}
-	parsed, err := storedOptions(options)
-	if err != nil {
-		return integrationRow{}, putChanges{}, err
+	if err := s.checkKeySet(verifier, p.oldOptions, p.options); err != nil {
+		return nil, err
 	}
-	verifier, err := newVerifier(typed, parsed)
-	if err != nil {
-		return integrationRow{}, putChanges{}, invalid("%v", err)
+	if err := mustKnow(recipient(kind, old, p.oldOptions), recipient(kind, p.credentials, p.options), old, given); err != nil {
+		return nil, err
 	}
-	if err := s.checkKeySet(verifier, oldOptions, options); err != nil {
-		return integrationRow{}, putChanges{}, err
+	if err := kind.CheckStrength(p.typed, p.parsed); err != nil {
+		return nil, invalid("%v", err)
 	}
-	if err := mustKnow(recipient(kind, old, oldOptions), recipient(kind, credentials, options), old, given); err != nil {
-		return integrationRow{}, putChanges{}, err
+	if p.after, err = forFetch(p.credentials, p.options); err != nil {
+		return nil, err
 	}
-	if err := kind.CheckStrength(typed, parsed); err != nil {
-		return integrationRow{}, putChanges{}, invalid("%v", err)
-	}
-	after, err := forFetch(credentials, options)
-	if err != nil {
-		return integrationRow{}, putChanges{}, err
-	}
-	if before != after {
-		if err := s.checkTargets(typed, parsed); err != nil {
-			return integrationRow{}, putChanges{}, err
+	if p.before != p.after {
+		if err := s.checkTargets(p.typed, p.parsed); err != nil {
+			return nil, err
 		}
 	}
+	return p, nil
+}
 
-	plain, err := json.Marshal(credentials)
+// store writes a plan. The caller holds the project's lock.
+func (s *Store) store(
+	ctx context.Context, tx pgx.Tx, projectID uuid.UUID, kind provider.Provider, p *putPlan,
+) (row integrationRow, changes putChanges, err error) {
+	plain, err := json.Marshal(p.credentials)
 	if err != nil {
 		return integrationRow{}, putChanges{}, fmt.Errorf("write credentials: %w", err)
 	}
@@ -165,7 +217,7 @@ func (s *Store) merge(
 	if err != nil {
 		return integrationRow{}, putChanges{}, err
 	}
-	rows, err := tx.Query(ctx, upsertIntegration, projectID, kind.Name(), sealed, options, reconcileDefault(kind, typed, parsed))
+	rows, err := tx.Query(ctx, upsertIntegration, projectID, kind.Name(), sealed, p.options, reconcileDefault(kind, p.typed, p.parsed), p.mark)
 	if err != nil {
 		return integrationRow{}, putChanges{}, fmt.Errorf("store integration: %w", err)
 	}
@@ -173,23 +225,23 @@ func (s *Store) merge(
 	if err != nil {
 		return integrationRow{}, putChanges{}, fmt.Errorf("store integration: %w", err)
 	}
-	if len(stored) > 0 {
-		changes = groupChanges(oldOptions, parsed)
-		if was, err := storedOptions(oldOptions); err == nil { // an unreadable value is replaced
-			changes.Excluded = parsed.NewlyExcluded(was)
+	if p.exists {
+		changes = groupChanges(p.oldOptions, p.parsed)
+		if was, err := storedOptions(p.oldOptions); err == nil { // an unreadable value is replaced
+			changes.Excluded = p.parsed.NewlyExcluded(was)
 		}
 	}
-	changes.FetchChanged = changes.FetchChanged || before != after
-	return row, changes, err
+	changes.FetchChanged = changes.FetchChanged || p.before != p.after
+	return row, changes, nil
 }
 
 // maxCustom is the maximum number of a project's providers of its own. Every process holds all definitions in memory.
 const maxCustom = 20
 
-// checkCustoms refuses another provider of a project's own. The caller holds the project's lock.
-func checkCustoms(ctx context.Context, tx pgx.Tx, projectID uuid.UUID) error {
+// checkCustoms refuses another provider of a project's own. It counts only if the caller holds the project's lock.
+func checkCustoms(ctx context.Context, db database, projectID uuid.UUID) error {
 	var count int
-	if err := tx.QueryRow(ctx, countCustom, projectID, provider.CustomPrefix).Scan(&count); err != nil {
+	if err := db.QueryRow(ctx, countCustom, projectID, provider.CustomPrefix).Scan(&count); err != nil {
 		return fmt.Errorf("count integrations: %w", err)
 	}
 	if count >= maxCustom {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/seal"
 )
 
@@ -74,6 +75,11 @@ type Config struct {
 	// CheckSource connects to the database of an integration and returns an error if it must not
 	// serve the project; nil means no check.
 	CheckSource func(ctx context.Context, projectID uuid.UUID, databaseURL string) error
+	// AccountMark asks a provider which account credentials are for; nil: accounts are not told apart. See
+	// source.Integrations.
+	AccountMark func(
+		ctx context.Context, projectID uuid.UUID, kind provider.Provider, c provider.Credentials, o provider.Options,
+	) (string, error)
 	// Destinations checks destinations; nil: they can be read, but not made or changed.
 	Destinations DestinationTypes
 	// Now is the clock; nil: time.Now.
@@ -93,6 +99,7 @@ type Store struct {
 	now              func() time.Time
 
 	checkSource func(ctx context.Context, projectID uuid.UUID, databaseURL string) error
+	accountMark func(context.Context, uuid.UUID, provider.Provider, provider.Credentials, provider.Options) (string, error)
 }
 
 // NewStore returns a Store; the error names what the configuration lacks.
@@ -110,7 +117,7 @@ func NewStore(c Config) (*Store, error) {
 	}
 	return &Store{
 		pool: c.Pool, keyring: c.Keyring, mirror: c.Mirror, targets: c.Targets, tenants: tenants, log: c.Log, destinationTypes: c.Destinations, now: now,
-		checkSource: c.CheckSource,
+		checkSource: c.CheckSource, accountMark: c.AccountMark,
 	}, nil
 }
 

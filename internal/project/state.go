@@ -48,6 +48,7 @@ type storedIntegration struct {
 	Provider          string
 	CredentialsSealed []byte
 	Options           json.RawMessage
+	AccountMark       *string
 }
 
 func (s *state) database(projectID uuid.UUID) (string, error) {
@@ -115,7 +116,12 @@ func (d *Directory) integration(ctx context.Context, before *state, stored store
 	if p := before.projects[stored.ProjectID]; p != nil {
 		if old := p.integrations[stored.Provider]; old != nil &&
 			bytes.Equal(old.stored.CredentialsSealed, stored.CredentialsSealed) && bytes.Equal(old.stored.Options, stored.Options) {
-			return old
+			if markOf(old.stored.AccountMark) == markOf(stored.AccountMark) {
+				return old
+			}
+			same := *old
+			same.stored, same.endpoint.AccountMark = stored, markOf(stored.AccountMark)
+			return &same
 		}
 	}
 	i := &knownIntegration{stored: stored}
@@ -132,7 +138,7 @@ func (d *Directory) open(i *knownIntegration) error {
 	if err != nil {
 		return err
 	}
-	i.endpoint = Endpoint{ProjectID: i.stored.ProjectID, Provider: kind}
+	i.endpoint = Endpoint{ProjectID: i.stored.ProjectID, Provider: kind, AccountMark: markOf(i.stored.AccountMark)}
 	if i.endpoint.Options, err = storedOptions(i.stored.Options); err != nil {
 		return err
 	}

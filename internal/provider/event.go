@@ -17,6 +17,9 @@ type Message struct {
 	// BodyDigest is the hex SHA-256 digest of Body if the decoder has already computed it, because
 	// many events may need it; otherwise empty.
 	BodyDigest string
+	// Account is the mark of the account whose users the mirror has; empty if it is not known. What another account
+	// sent is ignored, where the message says from which it is.
+	Account string
 }
 
 // Fields are the values that an event sets. An absent column is unchanged; nil clears it. Times are

@@ -22,6 +22,7 @@ CREATE TABLE authsync.integrations (
     provider           text        NOT NULL,
     credentials_sealed bytea       NOT NULL,
     options            jsonb       NOT NULL DEFAULT '{}',
+    account_mark       text,
     reconcile_default  text,
     created_at         timestamptz NOT NULL DEFAULT now(),
     updated_at         timestamptz NOT NULL DEFAULT now(),
@@ -33,6 +34,7 @@ CREATE TABLE authsync.integrations (
 COMMENT ON TABLE authsync.integrations IS 'The providers configured for a project.';
 COMMENT ON COLUMN authsync.integrations.credentials_sealed IS 'Signing secrets and API credentials, encrypted with a key kept outside the database.';
 COMMENT ON COLUMN authsync.integrations.options IS 'Settings that are not secret, such as absent_fields.';
+COMMENT ON COLUMN authsync.integrations.account_mark IS 'The account whose users the mirror has: the tenant, instance, server or database. Credentials of another one are refused. NULL: not known yet, or the provider does not say.';
 COMMENT ON COLUMN authsync.integrations.reconcile_default IS 'How often a reconcile starts unless the option reconcile.every sets it; NULL: the credentials do not allow reading users. A column, because the schedule is computed in SQL and the credentials are sealed.';
 
 -- One row. It lets every process notice a change of projects and integrations with one cheap read.

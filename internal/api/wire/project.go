@@ -39,9 +39,11 @@ type Integration struct {
 	Options json.RawMessage   `json:"options"`
 	Config  IntegrationConfig `json:"config"`
 	// Fault says why the integration cannot be used; empty if it can.
-	Fault     string    `json:"fault,omitempty"`
-	CreatedAt time.Time `json:"created_at"`
-	UpdatedAt time.Time `json:"updated_at"`
+	Fault string `json:"fault,omitempty"`
+	// AccountMark names the account whose users the mirror has; nil: it is not known.
+	AccountMark *string   `json:"account_mark"`
+	CreatedAt   time.Time `json:"created_at"`
+	UpdatedAt   time.Time `json:"updated_at"`
 }
 
 // CredentialState tells whether a credential is set, and how many of it.

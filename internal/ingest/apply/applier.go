@@ -127,7 +127,7 @@ func (c *Config) decode(ctx context.Context, projectID uuid.UUID, deliveries []i
 
 // add decodes a message into the batch. After an error the batch is as it was.
 func (c *Config) add(ctx context.Context, projectID uuid.UUID, d inbox.StoredMessage, b *batch) error {
-	kind, options, err := c.integration(ctx, projectID, d.Provider)
+	endpoint, err := c.integration(ctx, projectID, d.Provider)
 	if errors.Is(err, project.ErrNoProject) {
 		b.fail(projectID, d, errProjectGone)
 		return nil
@@ -135,7 +135,8 @@ func (c *Config) add(ctx context.Context, projectID uuid.UUID, d inbox.StoredMes
 	if err != nil {
 		return err
 	}
-	events, err := c.decodeOne(ctx, kind, d, options)
+	d.Account = endpoint.AccountMark
+	events, err := c.decodeOne(ctx, endpoint.Provider, d, endpoint.Options)
 	switch {
 	case errors.Is(err, errCrashed):
 		b.fail(projectID, d, err)
@@ -190,19 +191,19 @@ func (c *Config) ready(ctx context.Context, projectID uuid.UUID) error {
 	return nil
 }
 
-// integration returns the provider and its options. Accepted messages are always applied: an
+// integration returns the integration that a message is for. Accepted messages are always applied: an
 // integration removed since then counts as one with default options, and unreadable secrets do not
 // matter, because nothing is verified here.
-func (c *Config) integration(ctx context.Context, projectID uuid.UUID, name string) (provider.Provider, provider.Options, error) {
+func (c *Config) integration(ctx context.Context, projectID uuid.UUID, name string) (project.Endpoint, error) {
 	endpoint, err := c.Directory.Lookup(ctx, projectID, name)
 	if errors.Is(err, project.ErrNoIntegration) {
 		kind, err := registry.Lookup(name)
-		return kind, provider.Options{}, err
+		return project.Endpoint{ProjectID: projectID, Provider: kind}, err
 	}
 	if errors.Is(err, project.ErrUnusable) && endpoint.Provider != nil {
 		err = nil
 	}
-	return endpoint.Provider, endpoint.Options, err
+	return endpoint, err
 }
 
 // batch holds the events of one job and their outcomes.

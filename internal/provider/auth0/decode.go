@@ -2,6 +2,7 @@ package auth0
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/payload"
@@ -10,14 +11,14 @@ import (
 
 // envelope holds the relevant keys of each form:
 //
-//	{"type", "id", "time", "a0purpose"?, "data": {"object", "previous_object"?}}
+//	{"type", "id", "time", "a0purpose"?, "a0tenant"?, "data": {"object", "previous_object"?}}
 //	{"type" or "event", "user", "id"?, "time"? or "timestamp"?}, of users only
 //	{"log_id", "data": {"type", "date", …}}, an entry of a log stream
 //	{"logs": […]}, a batch of these
 type envelope struct {
 	typ, event      payload.Value
 	id, time, stamp payload.Value
-	purpose         payload.Value
+	purpose, tenant payload.Value
 	data, user      payload.Value
 	logID, logs     payload.Value
 }
@@ -119,6 +120,9 @@ func decode(d provider.Message, o provider.Options, env *envelope, ordinal int) 
 	if env.purpose.Is("test") {
 		return payload.Ignored(e, "Auth0's test event (a0purpose is test)")
 	}
+	if env.tenant.IsText() && isOtherTenant(env.tenant, d.Account) {
+		return payload.Ignored(e, "it is of another Auth0 tenant than credentials.domain, whose users the mirror has: see a0tenant")
+	}
 	mapping, deletes, mirrored := mappingOf(e.Type)
 	if !mirrored {
 		return unmirrored(e)
@@ -172,6 +176,8 @@ func readEnvelope(doc payload.Value) envelope {
 			env.stamp = value
 		case "a0purpose":
 			env.purpose = value
+		case "a0tenant":
+			env.tenant = value
 		case "data":
 			env.data = value
 		case "user":
@@ -198,4 +204,16 @@ func readData(data payload.Value) (object, previous payload.Value) {
 		}
 	}
 	return object, previous
+}
+
+// sampleTenant is that of events that authsync signs itself, which are for whatever tenant there is; see Sign.
+const sampleTenant = "authsync-sample"
+
+// isOtherTenant reports that a tenant is not that of an account. The domain of a tenant in Auth0's public cloud begins with
+// its name (acme.eu.auth0.com); a custom domain, or the address of a server in between, does not say it.
+func isOtherTenant(of payload.Value, account string) bool {
+	tenant, _ := of.Text()
+	host, is := strings.CutPrefix(account, "https://")
+	name, _, _ := strings.Cut(host, ".")
+	return is && strings.HasSuffix(host, ".auth0.com") && !strings.EqualFold(name, tenant) && tenant != sampleTenant
 }

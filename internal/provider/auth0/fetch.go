@@ -206,6 +206,9 @@ func (s *source) unexpected(what string, answer *userapi.Response) error {
 	return s.client.Unexpected(what, answer, s.client.Say(strings.TrimSpace(p.Message+" "+p.ErrorCode)))
 }
 
+// AccountMark returns the address of the tenant: the credentials are of an application of that tenant.
+func (s *source) AccountMark(context.Context) (string, error) { return strings.ToLower(s.base), nil }
+
 // Count returns the number of users.
 func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
 	l, err := s.list(ctx, "count the users", 0, 1)

@@ -75,7 +75,7 @@ func sampleBody(s provider.Sample, now time.Time) map[string]any {
 				"request": map[string]any{"method": "POST", "ip": "192.0.2.44", "user_agent": "authsync sample"},
 			},
 		},
-		"a0tenant": "authsync-sample",
+		"a0tenant": sampleTenant,
 		"a0stream": "est_" + provider.RandomID(22),
 	}
 }

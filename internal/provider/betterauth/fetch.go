@@ -132,6 +132,9 @@ func (s *source) request(what, path string, query url.Values) userapi.Request {
 	return userapi.Request{What: what, URL: s.base + path + "?" + query.Encode(), Bearer: s.token}
 }
 
+// AccountMark returns the address of the server, which does not say what database is behind it.
+func (s *source) AccountMark(context.Context) (string, error) { return s.base, nil }
+
 // Count returns the number of users.
 func (s *source) Count(ctx context.Context) (n int64, ok bool, err error) {
 	l, err := s.list(ctx, "count the users", byID, 0, 1)

@@ -11,6 +11,9 @@ import (
 // The ids in Clerk's published examples, which "Send Example" in its dashboard delivers, correctly
 // signed, to a customer's endpoint. After the prefix all of them are the same.
 const (
+	// sampleInstance is that of events that authsync signs itself, which are for whatever instance there is; see Sign.
+	sampleInstance = "ins_authsyncSample"
+
 	exampleID       = "_2g7np7Hrk0SN6kj5EDMLDaKNL0S"
 	exampleInstance = "ins" + exampleID
 	isExample       = "Clerk's example event: the endpoint works"
@@ -54,6 +57,9 @@ func decode(d provider.Message, o provider.Options, doc payload.Value) provider.
 	}
 	if instance.Is(exampleInstance) {
 		return payload.Ignored(e, isExample)
+	}
+	if d.Account != "" && instance.IsText() && !instance.Is(d.Account) && !instance.Is(sampleInstance) {
+		return payload.Ignored(e, "it is of another Clerk instance than the secret key, whose users the mirror has: see instance_id")
 	}
 	mapping, deletes, mirrored := mappingOf(e.Type)
 	if !mirrored {

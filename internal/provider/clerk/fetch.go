@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/authsync/authsync/internal/egress"
@@ -68,6 +69,8 @@ type source struct {
 	client *userapi.Client
 	base   string
 	key    string
+
+	instance atomic.Pointer[string] // nil until it was read: a key stays with its instance
 }
 
 // ReconcileEvery is a day: a call for 500 users is cheap, and Clerk retries webhooks for days.
@@ -99,6 +102,29 @@ func (s *source) request(what, path string, query url.Values) userapi.Request {
 		address += "?" + query.Encode()
 	}
 	return userapi.Request{What: what, URL: address, Bearer: s.key, Header: map[string]string{"Clerk-API-Version": apiVersion}}
+}
+
+// AccountMark returns the id of the instance (GET /v1/instance of the Backend API), which webhooks name as well.
+func (s *source) AccountMark(ctx context.Context) (string, error) {
+	if known := s.instance.Load(); known != nil {
+		return *known, nil
+	}
+	const what = "read the instance"
+	answer, err := s.client.Do(ctx, s.request(what, "/instance", nil))
+	switch {
+	case err != nil:
+		return "", err
+	case answer.Status == http.StatusUnauthorized:
+		return "", s.refused(what, answer)
+	}
+	var instance struct {
+		ID string `json:"id"`
+	}
+	if !answer.OK() || json.Unmarshal(answer.Body, &instance) != nil {
+		instance.ID = "" // an API without that call, such as that of a proxy
+	}
+	s.instance.Store(&instance.ID)
+	return instance.ID, nil
 }
 
 // Count returns the number of users.

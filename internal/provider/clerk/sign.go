@@ -33,7 +33,7 @@ func (p Provider) Sign(s provider.Sample, c provider.Credentials, o provider.Opt
 		"object":      "event",
 		"type":        s.Type,
 		"timestamp":   at.UnixMilli(),
-		"instance_id": "ins_authsyncSample",
+		"instance_id": sampleInstance,
 		"data":        sampleData(s, at),
 		"event_attributes": map[string]any{
 			"http_request": map[string]any{"client_ip": "192.0.2.44", "user_agent": "authsync sample"},

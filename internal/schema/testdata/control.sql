@@ -2741,6 +2741,7 @@ CREATE TABLE authsync.integrations (
     provider text NOT NULL,
     credentials_sealed bytea NOT NULL,
     options jsonb DEFAULT '{}'::jsonb NOT NULL,
+    account_mark text,
     reconcile_default text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -2752,6 +2753,8 @@ COMMENT ON TABLE authsync.integrations IS 'The providers configured for a projec
 COMMENT ON COLUMN authsync.integrations.credentials_sealed IS 'Signing secrets and API credentials, encrypted with a key kept outside the database.';
 
 COMMENT ON COLUMN authsync.integrations.options IS 'Settings that are not secret, such as absent_fields.';
+
+COMMENT ON COLUMN authsync.integrations.account_mark IS 'The account whose users the mirror has: the tenant, instance, server or database. Credentials of another one are refused. NULL: not known yet, or the provider does not say.';
 
 COMMENT ON COLUMN authsync.integrations.reconcile_default IS 'How often a reconcile starts unless the option reconcile.every sets it; NULL: the credentials do not allow reading users. A column, because the schedule is computed in SQL and the credentials are sealed.';
 

@@ -89,6 +89,10 @@ func (a *Answer) NeedsRepair() bool { return a.Err == nil && a.Finding != mirror
 // Read reads records. The error is that of a Source or of the mirror and says when to continue;
 // earlier answers are returned with it.
 func (r *Reader) Read(ctx context.Context, ids []string) ([]Answer, error) {
+	// In another account the records do not exist, which would delete them here.
+	if err := r.Account.Verify(ctx); err != nil {
+		return nil, err
+	}
 	clocks, err := r.Mirror.Clocks(ctx, r.ProjectID, r.Type, ids)
 	if err != nil {
 		return nil, err

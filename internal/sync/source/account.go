@@ -15,6 +15,7 @@ import (
 
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/registry"
 	"github.com/authsync/authsync/internal/provider/userapi"
@@ -32,6 +33,17 @@ type Account struct {
 	Alone bool
 
 	isShared bool
+	verify   func(context.Context, userapi.Source) error // nil: there is nothing to verify
+}
+
+// Verify returns an error, a fault.AccountMismatch, if the credentials are of another account than the one whose users
+// the mirror has. Call it before what was read is written: to another account, one's own users do not exist, and its
+// users are strangers. Other errors are those of a Source and of the control database.
+func (a *Account) Verify(ctx context.Context) error {
+	if a.verify == nil {
+		return nil
+	}
+	return a.verify(ctx, a.Source)
 }
 
 // Close closes what the Source keeps open between pages, unless it is shared.
@@ -59,6 +71,52 @@ type Integrations struct {
 	Deps func(ctx context.Context, projectID uuid.UUID) (userapi.Deps, error)
 	// Providers returns the names of a project's providers.
 	Providers func(ctx context.Context, projectID uuid.UUID) ([]string, error)
+	// KeepAccountMark stores the mark of an account unless the integration has one, and returns the one that it has; see
+	// project.Store. Nil: accounts are not told apart.
+	KeepAccountMark func(ctx context.Context, projectID uuid.UUID, providerName, mark string) (string, error)
+}
+
+// AccountMark returns the mark of the account that credentials are for; empty if there is none, or they do not allow
+// reading. Errors are those of a Source.
+func (i *Integrations) AccountMark(
+	ctx context.Context, projectID uuid.UUID, kind provider.Provider, credentials provider.Credentials, options provider.Options,
+) (string, error) {
+	sourcer, sources := kind.(userapi.Sourcer)
+	if !sources {
+		return "", nil
+	}
+	deps, err := i.Deps(ctx, projectID)
+	if err != nil {
+		return "", err
+	}
+	opened, err := sourcer.NewSource(credentials, options, deps)
+	if errors.Is(err, userapi.ErrNoCredentials) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	account := Account{Source: opened}
+	defer account.Close()
+	return userapi.AccountMarkOf(ctx, opened)
+}
+
+// verifier compares the mark of an account with the one that its integration has.
+func (i *Integrations) verifier(projectID uuid.UUID, name string) func(context.Context, userapi.Source) error {
+	if i.KeepAccountMark == nil {
+		return nil
+	}
+	return func(ctx context.Context, source userapi.Source) error {
+		mark, err := userapi.AccountMarkOf(ctx, source)
+		if err != nil || mark == "" {
+			return err
+		}
+		kept, err := i.KeepAccountMark(ctx, projectID, name, mark)
+		if err != nil || kept == mark {
+			return err
+		}
+		return project.AccountMismatch(name, kept, mark)
+	}
 }
 
 // Open opens an account; see Accounts.
@@ -97,7 +155,7 @@ func (i *Integrations) Open(ctx context.Context, projectID uuid.UUID, providerNa
 	if err != nil {
 		return Account{}, err
 	}
-	return Account{Source: source, Importer: importer, Options: options, Digest: digest, Alone: len(all) == 1}, nil
+	return Account{Source: source, Importer: importer, Options: options, Digest: digest, Alone: len(all) == 1, verify: i.verifier(projectID, kind.Name())}, nil
 }
 
 func digestOf(credentials provider.Credentials, options provider.Options) (string, error) {

@@ -51,6 +51,9 @@ func (s *slice) work(ctx context.Context) error {
 		return err
 	}
 	s.account = s.sources.take(s.row.ID, fresh)
+	if err := s.account.Verify(ctx); err != nil {
+		return err
+	}
 	if s.row.Total == nil && s.row.Pages == 0 {
 		if err := s.count(ctx); err != nil {
 			return err

@@ -12,9 +12,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -36,6 +38,8 @@ type Config struct {
 	// Owned means that Close closes the pool.
 	Owned  bool
 	Tables provider.UserTables
+	// Mark is the mark of the account; empty: it is that of the database and the table.
+	Mark string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -63,6 +67,26 @@ func (s *source) Close() error {
 		s.Pool.Close()
 	}
 	return nil
+}
+
+// selectIdentity names a server's data directory, which a copy made by pg_dump does not share, and the database in it.
+const selectIdentity = `SELECT system_identifier::text || '/' || current_database() FROM pg_control_system()`
+
+// AccountMark names the database and the table.
+func (s *source) AccountMark(ctx context.Context) (string, error) {
+	if s.Mark != "" {
+		return s.Mark, nil
+	}
+	var database string
+	err := s.Pool.QueryRow(ctx, selectIdentity).Scan(&database)
+	if pgdb.Code(err) == pgerrcode.InsufficientPrivilege || pgdb.Code(err) == pgerrcode.UndefinedFunction {
+		of := s.Pool.Config().ConnConfig
+		database, err = of.Host+":"+strconv.Itoa(int(of.Port))+"/"+of.Database, nil
+	}
+	if err != nil {
+		return "", s.explain(ctx, "identify the database", err)
+	}
+	return "postgresql:" + database + "/" + s.Tables.Schema + "." + s.Tables.UserTable, nil
 }
 
 // place is the last id read, as text.
