@@ -11,14 +11,15 @@ func (s *session) newKeysRotateEncryption() *cobra.Command {
 		Use:   "rotate-encryption",
 		Short: "Re-encrypt all secrets with the first encryption key",
 		Long: `Re-encrypts all credentials and database URLs with the first key of
-AUTHSYNC_ENCRYPTION_KEY. To replace a key without losing anything:
+AUTHSYNC_ENCRYPTION_KEY. To replace a key while servers run:
 
-  1. list the new key before the old one, separated by a comma, and restart all
-     processes
-  2. run authsync keys rotate-encryption
-  3. remove the old key and restart all processes
+  1. list the new key behind the old one, separated by a comma (OLD,NEW), and restart
+     the processes one after the other: now each can read what the new key encrypts
+  2. put the new key first (NEW,OLD), and restart them again
+  3. run authsync keys rotate-encryption with NEW,OLD
+  4. remove the old key, and restart them again
 
-It can be repeated at any time, also while servers are running.`,
+With a single process, 1 and 2 can be one step. It can be repeated at any time.`,
 		Example: "  AUTHSYNC_ENCRYPTION_KEY=\"$NEW_KEY,$OLD_KEY\" authsync keys rotate-encryption",
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
