@@ -116,7 +116,10 @@ func (a *API) resultOf(r *http.Request, action audit.Action, done answer, err er
 	if done.status != http.StatusCreated {
 		return result
 	}
-	var made struct{ ID, Name string }
+	var made struct {
+		ID   string `json:"id"`
+		Name string `json:"name"`
+	}
 	if text, e := json.Marshal(done.body); e == nil && json.Unmarshal(text, &made) == nil {
 		result.ObjectID = made.ID
 		if id, e := uuid.Parse(made.ID); e == nil && action.Name == "project.create" {

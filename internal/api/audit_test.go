@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -56,9 +55,7 @@ func TestEveryCallThatIsNoGETIsRecorded(t *testing.T) {
 				require.Equal(t, here.ID, *e.ProjectID)
 				require.Equal(t, here.Name, *e.ProjectName)
 			}
-			text, err := json.Marshal(e)
-			require.NoError(t, err)
-			require.NotContains(t, string(text), "ada@example.com")
+			require.NotContains(t, b.call(t, http.MethodGet, "/audit?limit=1", "").text, "ada@example.com")
 
 			// And for nobody it leaves one that says so.
 			b.callWith(t, "", method, fill.Replace(path), "")

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
@@ -106,7 +105,7 @@ func auditEntryOf(e audit.Entry) wire.AuditEntry {
 		ID: e.ID, OccurredAt: e.OccurredAt.UTC(), FinishedAt: utc(e.FinishedAt), Actor: e.Actor, KeyID: idOrNull(e.KeyID), KeyName: e.KeyName,
 		KeyRole: e.KeyRole, Via: e.Via, Action: e.Action, ProjectID: idOrNull(e.ProjectID), ProjectName: e.ProjectName, ObjectID: e.ObjectID,
 		UserAgent: e.UserAgent, RequestID: e.RequestID, RequestCount: e.RequestCount, Outcome: e.Outcome, Status: e.Status, Code: e.Code,
-		Changes: json.RawMessage(e.Changes),
+		Changes: e.Changes,
 	}
 	if e.RemoteAddress != nil {
 		address := e.RemoteAddress.String()

@@ -145,17 +145,18 @@ func TestListIsFilteredAndPaged(t *testing.T) {
 		_, err := l.Begin(t.Context(), by, a)
 		require.NoError(t, err)
 	}
-	ids := func(f audit.Filter) (ids string) {
+	ids := func(f audit.Filter) string {
+		var ids strings.Builder
 		var after *audit.Place
 		for {
 			page, err := l.List(t.Context(), f, after, 2)
 			require.NoError(t, err)
 			for _, e := range page {
-				ids += *e.ObjectID
+				ids.WriteString(*e.ObjectID)
 				after = &audit.Place{At: e.OccurredAt, ID: e.ID}
 			}
 			if len(page) < 2 {
-				return ids
+				return ids.String()
 			}
 		}
 	}

@@ -29,10 +29,10 @@ func (d *Dashboard) destinationPages(routes *http.ServeMux) {
 	routes.HandleFunc("POST "+one+"/change", d.act(changeDestination))
 	routes.HandleFunc("POST "+one+"/pause", d.act(pauseDestination))
 	routes.HandleFunc("POST "+one+"/resume", d.act(resumeDestination))
-	for path, do := range map[string]func(*visit) (done, error){"/rotate": d.rotateSecret, "/test": d.testDestination} {
-		routes.HandleFunc("POST "+one+path, d.act(do))
-		routes.HandleFunc("GET "+one+path, d.page(d.showDestination)) // their answer is that page, at this address
-	}
+	routes.HandleFunc("POST "+one+"/rotate", d.act(d.rotateSecret))
+	routes.HandleFunc("GET "+one+"/rotate", d.page(d.showDestination)) // the answer is that page, at this address
+	routes.HandleFunc("POST "+one+"/test", d.act(d.testDestination))
+	routes.HandleFunc("GET "+one+"/test", d.page(d.showDestination)) // likewise
 	routes.HandleFunc("GET "+one+"/preview", d.page(previewDestination))
 	routes.HandleFunc("GET "+one+"/replay", d.page(only(project.Operator, askDestinationReplay)))
 	routes.HandleFunc("POST "+one+"/replay", d.act(replayDestination))

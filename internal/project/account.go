@@ -65,11 +65,12 @@ func (s *Store) identify(ctx context.Context, projectID uuid.UUID, kind provider
 	if s.accountMark == nil || p.before == p.after && p.mark != nil {
 		return "", nil
 	}
+	// That they do not work is what the backfill says.
 	mark, err = s.accountMark(ctx, projectID, kind, p.typed, p.parsed)
 	if err != nil && ctx.Err() != nil {
 		return "", err
 	}
-	return mark, nil //nolint:nilerr // that they do not work is what the backfill says
+	return mark, nil
 }
 
 // account chooses the mark to be stored. seen is the plan that identify was asked about.

@@ -95,18 +95,21 @@ func TestEncryptionKeyIsReplacedWhileServersRun(t *testing.T) {
 		require.NoError(t, err)
 	}
 	b.auth0(t, shop.ID, "sealed with the old key")
-	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
 	var reading sync.WaitGroup
 	var failed error
 	reading.Go(func() {
-		for ctx.Err() == nil && failed == nil {
-			if err := processes[0].reads(t.Context(), shop.ID, hook.ID, ""); err != nil {
-				failed = err
+		for failed == nil {
+			select {
+			case <-done:
+				return
+			default:
+				failed = processes[0].reads(t.Context(), shop.ID, hook.ID, "")
 			}
 		}
 	})
 	n, err := processes[1].store.Reseal(t.Context())
-	cancel()
+	close(done)
 	reading.Wait()
 	require.NoError(t, err)
 	require.NoError(t, failed)
