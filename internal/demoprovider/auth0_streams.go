@@ -2,7 +2,9 @@ package demoprovider
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,8 +16,12 @@ import (
 	"time"
 )
 
-// Auth0StreamScopes are the scopes that the calls of event streams need.
-const Auth0StreamScopes = "read:event_streams read:event_deliveries update:event_deliveries"
+// Auth0StreamScopes are the scopes that redelivering needs, Auth0ManageScopes those that setting up a stream
+// needs beside.
+const (
+	Auth0StreamScopes = "read:event_streams read:event_deliveries update:event_deliveries"
+	Auth0ManageScopes = "create:event_streams update:event_streams delete:event_streams"
+)
 
 // Auth0Streams are the event streams of a tenant and the deliveries of theirs
 // that failed. Set its fields before it is used.
@@ -29,6 +35,15 @@ type Auth0Streams struct {
 	// To is where redelivered events are posted, in place of the scheme and host
 	// of their stream's endpoint. Empty: they are pending and stay so.
 	To string
+	// Limit is how many streams the plan allows; 0: any number. FailedLimit is from how many failed deliveries on a
+	// stream cannot be enabled; 0: 5000.
+	Limit, FailedLimit int
+	// Local allows endpoints on this machine without https, for a demo on one machine.
+	Local bool
+	// LoseTests takes test events, and sends none.
+	LoseTests bool
+
+	made, tests int // streams created, test events sent
 
 	mu         sync.Mutex
 	deliveries map[string][]*auth0Delivery // by stream
@@ -41,8 +56,27 @@ type Auth0Stream struct {
 	ID       string // est_ and 22 characters
 	Name     string
 	Endpoint string // of the webhook; empty: it goes to EventBridge
-	Token    string // of the header Authorization: Bearer
+	Token    string // of the header Authorization: Bearer, unless Authorization says otherwise
 	Disabled bool
+	// Types are the types it sends; empty: user.created.
+	Types []string
+	// Authorization is the webhook_authorization it was created with.
+	Authorization map[string]string
+}
+
+// headers are those that prove a request of the stream.
+func (s *Auth0Stream) headers() map[string]string {
+	a := s.Authorization
+	switch a["method"] {
+	case "basic":
+		return map[string]string{"Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte(a["username"]+":"+a["password"]))}
+	case "custom_header":
+		return map[string]string{a["header_key"]: a["header_value"]}
+	case "bearer":
+		return map[string]string{"Authorization": "Bearer " + a["token"]}
+	default:
+		return map[string]string{"Authorization": "Bearer " + s.Token}
+	}
 }
 
 type auth0Delivery struct {
@@ -50,6 +84,7 @@ type auth0Delivery struct {
 	at       time.Time
 	status   string
 	event    map[string]any
+	failure  string // of the last attempt; empty: 503
 }
 
 // AddFailed adds deliveries of a stream that failed, by what was posted.
@@ -108,19 +143,27 @@ func (a *Auth0) allows(w http.ResponseWriter, scopes ...string) bool {
 // streams answers what is below event-streams.
 func (a *Auth0) streams(w http.ResponseWriter, r *http.Request, path string) {
 	parts := strings.Split(path, "/")
-	if len(parts) == 1 && r.Method == http.MethodGet {
+	switch {
+	case len(parts) == 1 && r.Method == http.MethodGet:
 		a.listStreams(w, r)
 		return
+	case len(parts) == 1 && r.Method == http.MethodPost:
+		a.createStream(w, r)
+		return
 	}
-	var stream *Auth0Stream
-	for i := range a.Streams.Streams {
-		if len(parts) == 3 && a.Streams.Streams[i].ID == parts[1] {
-			stream = &a.Streams.Streams[i]
-		}
-	}
+	stream := a.Streams.Stream(parts[1])
+	below := strings.Join(parts[2:], "/")
 	switch {
 	case stream == nil:
 		auth0Error(w, http.StatusNotFound, "The event stream does not exist.", "inexistent_event_stream")
+	case below == "":
+		a.oneStream(w, r, stream)
+	case below == "test" && r.Method == http.MethodPost:
+		a.testStream(w, r, stream)
+	case len(parts) == 4 && parts[2] == "deliveries" && r.Method == http.MethodGet:
+		a.oneDelivery(w, stream, parts[3])
+	case len(parts) != 3:
+		auth0Error(w, http.StatusNotFound, "Not Found", "")
 	case parts[2] == "deliveries" && r.Method == http.MethodGet:
 		a.listDeliveries(w, r, stream)
 	case parts[2] == "redeliver" && r.Method == http.MethodPost:
@@ -134,23 +177,12 @@ func (a *Auth0) listStreams(w http.ResponseWriter, r *http.Request) {
 	if !a.allows(w, "read:event_streams") {
 		return
 	}
+	a.Streams.mu.Lock()
 	var list []any
 	for _, s := range a.Streams.Streams {
-		status := "enabled"
-		if s.Disabled {
-			status = "disabled"
-		}
-		destination := map[string]any{"type": "eventbridge", "configuration": map[string]any{"aws_account_id": "123456789012", "aws_region": "eu-west-1"}}
-		if s.Endpoint != "" {
-			destination = map[string]any{"type": "webhook", "configuration": map[string]any{
-				"webhook_endpoint": s.Endpoint, "webhook_authorization": map[string]any{"method": "bearer"},
-			}}
-		}
-		list = append(list, map[string]any{
-			"id": s.ID, "name": s.Name, "status": status, "destination": destination,
-			"subscriptions": []any{map[string]any{"event_type": "user.created"}}, "created_at": "2026-05-01T00:00:00.000Z",
-		})
+		list = append(list, s.document())
 	}
+	a.Streams.mu.Unlock()
 	a.writePage(w, r, "eventStreams", list)
 }
 
@@ -264,9 +296,10 @@ func (d listedDelivery) MarshalJSON() ([]byte, error) {
 			delete(object, "identities")
 		}
 	}
+	failure := cmp.Or(d.failure, "503")
 	return json.Marshal(map[string]any{
 		"id": d.id, "event_stream_id": d.stream, "event_type": d.kind, "status": d.status, "event": event,
-		"attempts": []any{map[string]any{"status": "failed", "timestamp": d.at.Add(time.Second).Format(time.RFC3339Nano), "error_message": "503", "duration": 12}},
+		"attempts": []any{map[string]any{"status": "failed", "timestamp": d.at.Add(time.Second).Format(time.RFC3339Nano), "error_message": failure, "duration": 12}},
 	})
 }
 
@@ -339,12 +372,18 @@ func (s *Auth0Streams) postOne(ctx context.Context, client *http.Client, stream 
 	if err != nil {
 		return 0
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.To+endpoint.RequestURI(), bytes.NewReader(body))
+	to := s.To
+	if to == "" {
+		to = endpoint.Scheme + "://" + endpoint.Host
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to+endpoint.RequestURI(), bytes.NewReader(body))
 	if err != nil {
 		return 0
 	}
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Authorization", "Bearer "+stream.Token)
+	for name, value := range stream.headers() {
+		r.Header.Set(name, value)
+	}
 	answer, err := client.Do(r)
 	if err != nil {
 		return 0

@@ -14,8 +14,8 @@ import (
 
 // Fault is something that goes wrong with one request.
 type Fault struct {
-	// Path is part of the paths that it concerns; empty: all.
-	Path string
+	// Path is part of the paths that it concerns; empty: all. Method is the method; empty: any.
+	Path, Method string
 	// Status answers with that status, Header and Body.
 	Status int
 	Header http.Header
@@ -36,6 +36,8 @@ type Server struct {
 	Records RecordPaging
 	// Begun is called with each request before it is answered.
 	Begun func(r *http.Request)
+	// Answered is called with each request after it took effect, before its answer is sent.
+	Answered func(r *http.Request)
 
 	mu       sync.Mutex
 	faults   []Fault
@@ -93,7 +95,7 @@ func (s *Server) begin(r *http.Request) (Fault, bool) {
 	var fault Fault
 	found := false
 	for i, f := range s.faults {
-		if strings.Contains(r.URL.Path, f.Path) {
+		if strings.Contains(r.URL.Path, f.Path) && (f.Method == "" || f.Method == r.Method) {
 			fault, found = f, true
 			s.faults = append(s.faults[:i:i], s.faults[i+1:]...)
 			break
@@ -111,6 +113,13 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 	w.Header().Set("Date", s.Now().Format(http.TimeFormat))
 	fault, found := s.begin(r)
 	switch {
+	case !found && s.Answered != nil:
+		whole := &recorder{header: http.Header{}, code: http.StatusOK}
+		next(whole, r)
+		s.Answered(r)
+		maps.Copy(w.Header(), whole.header)
+		w.WriteHeader(whole.code)
+		w.Write(whole.body.Bytes()) //nolint:errcheck,gosec // the client may have gone
 	case !found:
 		next(w, r)
 	case fault.Status != 0:

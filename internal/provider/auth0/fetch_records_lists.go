@@ -34,6 +34,7 @@ type checkpointList struct {
 	key, id                string // of the list in an answer, and of an entry's id
 	from                   string // the checkpoint; empty at first
 	query                  url.Values
+	maxBody                int64 // 0: the default of userapi.Request
 }
 
 // address is the URL of the page.

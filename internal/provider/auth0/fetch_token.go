@@ -41,14 +41,21 @@ func (s *source) token(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	s.keepToken(answer)
+	return s.tokens.token, nil
+}
+
+// keepToken caches a token; the caller holds the lock.
+func (s *source) keepToken(answer tokenAnswer) {
 	life := time.Duration(min(answer.ExpiresIn, 1<<30)) * time.Second
 	s.tokens.token, s.tokens.until = answer.AccessToken, s.client.Now().Add(life-min(life/10, 5*time.Minute))
-	return s.tokens.token, nil
 }
 
 type tokenAnswer struct {
 	AccessToken string `json:"access_token"`
 	ExpiresIn   int64  `json:"expires_in"`
+	// Scope lists the permissions that were granted, separated by spaces; nil: the answer does not say.
+	Scope *string `json:"scope"`
 }
 
 func (s *source) askToken(ctx context.Context) (tokenAnswer, error) {

@@ -21,9 +21,12 @@ const (
 
 // eventStream is the relevant part of an event stream.
 type eventStream struct {
-	ID          string `json:"id"`
-	Name        string `json:"name"`
-	Status      string `json:"status"`
+	ID            string `json:"id"`
+	Name          string `json:"name"`
+	Status        string `json:"status"`
+	Subscriptions []struct {
+		EventType string `json:"event_type"`
+	} `json:"subscriptions"`
 	Destination struct {
 		Type          string `json:"type"`
 		Configuration struct {
@@ -117,7 +120,7 @@ func (s *source) shown(all []eventStream) string {
 func (s *source) allStreams(ctx context.Context) ([]eventStream, error) {
 	var all []eventStream
 	seen := map[string]bool{}
-	list := checkpointList{what: "list the event streams", permission: readEventStreams, path: "/api/v2/event-streams", key: "eventStreams"}
+	list := checkpointList{what: "list the event streams", permission: readEventStreams, path: streamsPath, key: "eventStreams", maxBody: maxStreams}
 	for range streamPages {
 		page, err := s.page(ctx, list)
 		if err != nil {
@@ -148,7 +151,7 @@ type listAnswer struct {
 func (s *source) page(ctx context.Context, c checkpointList) (listAnswer, error) {
 	var page listAnswer
 	answer, err := s.doWith(ctx, c.permission, userapi.Request{
-		What: c.what, URL: c.address(s.base),
+		What: c.what, URL: c.address(s.base), MaxBody: c.maxBody,
 		Read: func(body []byte) error {
 			var err error
 			page, err = readListPage(body, c.key)

@@ -20,11 +20,11 @@ type StandIn interface {
 // Start serves a stand-in until the test ends and returns the base URL of its API.
 func Start(tb testing.TB, s StandIn) string {
 	tb.Helper()
-	return s.At(start(tb, s))
+	return s.At(Serve(tb, s))
 }
 
-// start serves a handler on this machine until the test ends and returns its address.
-func start(tb testing.TB, h http.Handler) string {
+// Serve serves a handler on this machine until the test ends and returns its address.
+func Serve(tb testing.TB, h http.Handler) string {
 	tb.Helper()
 	server := httptest.NewServer(h)
 	tb.Cleanup(server.Close)

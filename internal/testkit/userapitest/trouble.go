@@ -204,7 +204,7 @@ func redirect(t *testing.T, c *Case) {
 	t.Helper()
 	cursor := c.inTheMiddle(t, c.open(t))
 	elsewhere := false
-	other := start(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere = true }))
+	other := Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere = true }))
 	c.Server.Fail(demoprovider.Fault{Path: c.Pages, Status: 307, Header: http.Header{"Location": {other + "/users"}}})
 	_, err := c.open(t).Page(t.Context(), cursor)
 	require.True(t, fault.Is(err, fault.ProviderError), err)
