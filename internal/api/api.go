@@ -38,6 +38,7 @@ type Config struct {
 	Erasures  Erasures
 	Accounts  source.Accounts
 	Outbox    Outbox
+	Webhooks  Webhooks
 	// Repair gives the newest repair of a project's mirror, nil if there was none; nil: nobody knows of any.
 	Repair func(ctx context.Context, projectID uuid.UUID) (*repair.Repair, error)
 	// Idempotency keeps answers to calls that may be sent again.
@@ -74,8 +75,8 @@ type API struct {
 func New(c Config) (*API, error) {
 	if c.Store == nil || c.Events == nil || c.Users == nil || c.Records == nil || c.Grants == nil || c.Backfills == nil ||
 		c.Refresher == nil || c.Erasures == nil || c.Accounts == nil || c.Outbox == nil || c.Idempotency == nil || c.Rejections == nil || c.Counts == nil || c.Log == nil ||
-		c.Audit == nil || c.Refusals == nil || c.Digester == nil || c.Problems == nil {
-		return nil, errors.New("api: store, events, users, records, grants, backfills, refresher, erasures, accounts, outbox, idempotency, rejections, counts, audit, refusals, digester, problems and log must be given")
+		c.Audit == nil || c.Refusals == nil || c.Digester == nil || c.Problems == nil || c.Webhooks == nil {
+		return nil, errors.New("api: store, events, users, records, grants, backfills, refresher, erasures, accounts, outbox, idempotency, rejections, counts, audit, refusals, digester, problems, webhooks and log must be given")
 	}
 	a := &API{config: c, calls: bulkhead{most: maxCallsPerProject}, previews: bulkhead{most: maxPreviewsPerProject}}
 	// Encoded paths, because ids of users hold "|" and may hold "/"; not

@@ -49,6 +49,7 @@ type testBundle struct {
 	accounts fakeAccounts
 	repairs  fakeRefresher
 	outbox   *fakeOutbox
+	webhooks fakeWebhooks
 	audit    *audit.Log
 	refusals *audit.Refusals // not running: Write writes
 	// auditWith replaces the log that is written to; nil: it stays.
@@ -213,6 +214,7 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, mirr
 		Rejections:  rejections.Reader{Pool: b.pool},
 		Problems:    watch.Reader{Pool: b.pool},
 		Counts:      usage.Reader{Pool: b.pool, Now: b.now},
+		Webhooks:    &b.webhooks,
 		Audit:       actions, Refusals: b.refusals, Digester: ring, Address: clientaddr.Proxies(nil).Of,
 		Log: slog.New(slog.NewJSONHandler(&lockedWriter{w: b.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})

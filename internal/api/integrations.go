@@ -38,7 +38,7 @@ func (a *API) integrationOf(r *http.Request, projectID uuid.UUID, i project.Inte
 	body := wire.Integration{
 		Provider: i.Provider, Options: options, Fault: i.Fault,
 		Config: wire.IntegrationConfig{
-			WebhookReceiver: publicurl.Of(r, a.config.PublicURL) + webhookPath(i.Provider, projectID), Reconcile: scheduleOf(i),
+			WebhookReceiver: publicurl.Of(r, a.config.PublicURL) + WebhookPath(i.Provider, projectID), Reconcile: scheduleOf(i),
 		},
 		AccountMark: i.AccountMark, CreatedAt: i.CreatedAt.UTC(), UpdatedAt: i.UpdatedAt.UTC(),
 	}
@@ -51,8 +51,8 @@ func (a *API) integrationOf(r *http.Request, projectID uuid.UUID, i project.Inte
 	return body, nil
 }
 
-// webhookPath spells the provider as paths do, with dashes.
-func webhookPath(providerName string, projectID uuid.UUID) string {
+// WebhookPath is the path of the receiver of an integration. It spells the provider as paths do, with dashes.
+func WebhookPath(providerName string, projectID uuid.UUID) string {
 	return Prefix + "/integrations/" + strings.ReplaceAll(providerName, "_", "-") + "/webhook/" + projectID.String()
 }
 
@@ -87,6 +87,9 @@ func (a *API) putIntegration(r *http.Request) (answer, error) {
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
+	if err := a.mustReach(kind.Name(), in.Options); err != nil {
+		return answer{}, err
+	}
 	var how []project.PutOption
 	if in.AdoptAccount {
 		how = append(how, project.AdoptAccount())
@@ -100,6 +103,9 @@ func (a *API) putIntegration(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	body.Config.Backfill = a.autoBackfill(r.Context(), p.ID, i)
+	if body.Config.Webhook, err = a.webhookOf(r.Context(), p.ID, kind.Name(), false); err != nil {
+		return answer{}, err
+	}
 	for _, group := range i.Stopped {
 		body.Config.Notes = append(body.Config.Notes, group+" are no longer mirrored: what the mirror has of them stays, and is not updated")
 	}
@@ -128,7 +134,14 @@ func (a *API) getIntegration(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	body.Secrets, err = a.verifyingSecrets(r.Context(), p.ID, i)
+	if body.Secrets, err = a.verifyingSecrets(r.Context(), p.ID, i); err != nil {
+		return answer{}, err
+	}
+	compare, err := switchOf(r, "compare", true)
+	if err != nil {
+		return answer{}, err
+	}
+	body.Config.Webhook, err = a.webhookOf(r.Context(), p.ID, kind.Name(), compare)
 	return answer{status: http.StatusOK, body: body}, err
 }
 
@@ -174,6 +187,9 @@ func (a *API) listIntegrations(r *http.Request) (answer, error) {
 func (a *API) deleteIntegration(r *http.Request) (answer, error) {
 	p, kind, err := a.integration(r)
 	if err != nil {
+		return answer{}, err
+	}
+	if err := a.removeWebhook(r, p, kind.Name()); err != nil {
 		return answer{}, err
 	}
 	if err := a.config.Store.DeleteIntegration(r.Context(), p.ID, kind.Name()); err != nil {

@@ -40,8 +40,8 @@ func (a *API) routes() []route {
 
 		{get, one + "/integrations", ofProject, look, a.listIntegrations, aPage},
 		{put, integration, ofProject, admin, a.putIntegration, aBody},
-		{get, integration, ofProject, look, a.getIntegration, nothing},
-		{remove, integration, ofProject, admin, a.deleteIntegration, nothing},
+		{get, integration, ofProject, look, a.getIntegration, takes{query: []string{"compare"}}},
+		{remove, integration, ofProject, admin, a.deleteIntegration, takes{query: []string{"keep_webhook"}}},
 
 		{post, integration + "/backfill", ofProject, operate, a.startRun(provider.KindBackfill), nothing},
 		{get, integration + "/backfill", ofProject, look, a.getRun(provider.KindBackfill), nothing},

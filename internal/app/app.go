@@ -50,6 +50,7 @@ import (
 	"github.com/authsync/authsync/internal/provider/keyset"
 	"github.com/authsync/authsync/internal/redact"
 	"github.com/authsync/authsync/internal/seal"
+	"github.com/authsync/authsync/internal/sync/provision"
 	"github.com/authsync/authsync/internal/sync/refresh"
 	"github.com/authsync/authsync/internal/sync/repair"
 	"github.com/authsync/authsync/internal/sync/source"
@@ -110,6 +111,7 @@ type App struct {
 	backfills   *syncrun.Store
 	endRuns     func() // closes what unfinished runs keep open
 	refreshes   *refresh.Queue
+	webhooks    *provision.Webhooks
 	relay       *relay.Relay
 	sender      *sender.Sender
 	deliveries  *admin.Admin         // the API's, with separate connections
@@ -363,9 +365,9 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 		Pool: a.pool, Log: a.log, Retention: a.settings.InboxRetention, PollOnly: pooled,
 		Workers: []jobs.Register{
 			apply.Register(applies, a.settings.Workers), a.readingWorkers, a.relay.Register, a.sender.Register, upkeep.Register(keeps),
-			repair.Register(repairs), erasure.Register(erasures),
+			repair.Register(repairs), erasure.Register(erasures), a.webhooks.Register,
 		},
-		Periodic: slices.Concat(apply.Periodic(), syncrun.Periodic(), upkeep.Periodic(), repair.Periodic()),
+		Periodic: slices.Concat(apply.Periodic(), syncrun.Periodic(), upkeep.Periodic(), repair.Periodic(), provision.Periodic()),
 		Hooks:    []rivertype.Hook{a.sender.Hook()},
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -8,10 +9,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 
+	"github.com/authsync/authsync/internal/api"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/betterauth/sqlsource"
 	"github.com/authsync/authsync/internal/provider/userapi"
+	"github.com/authsync/authsync/internal/sync/provision"
 	"github.com/authsync/authsync/internal/sync/refresh"
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
@@ -37,6 +40,10 @@ func (a *App) startBackfills(context.Context) (stopFunc, error) {
 	a.backfills = syncrun.NewStore(a.pool, a.accounts)
 	a.shared = source.NewShared(a.accounts)
 	a.refreshes = refresh.NewQueue(a.shared)
+	a.webhooks = provision.New(provision.Config{
+		Pool: a.pool, Credentials: a.stored.Credentials, Deps: deps, Path: api.WebhookPath,
+		Base: cmp.Or(a.settings.PublicURL, a.url), Configured: a.settings.PublicURL != "", Log: a.log.With(slog.String("part", "webhooks")),
+	})
 	return func(context.Context) error { // after the workers
 		a.endRuns()
 		a.shared.Close()

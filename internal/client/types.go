@@ -8,18 +8,20 @@ const MaxPauseReason = wire.MaxPauseReason
 // The documents of the API; package wire documents each.
 
 type (
-	Project           = wire.Project
-	Integration       = wire.Integration
-	CredentialState   = wire.CredentialState
-	VerifyingSecret   = wire.VerifyingSecret
-	IntegrationConfig = wire.IntegrationConfig
-	ReconcileSchedule = wire.ReconcileSchedule
-	BackfillStart     = wire.BackfillStart
-	Key               = wire.Key
-	KeyOrder          = wire.KeyOrder
-	AuditEntry        = wire.AuditEntry
-	Reader            = wire.Reader
-	Grant             = wire.Grant
+	Project            = wire.Project
+	Integration        = wire.Integration
+	CredentialState    = wire.CredentialState
+	VerifyingSecret    = wire.VerifyingSecret
+	ProvisionedWebhook = wire.ProvisionedWebhook
+	ProvisionStep      = wire.ProvisionStep
+	IntegrationConfig  = wire.IntegrationConfig
+	ReconcileSchedule  = wire.ReconcileSchedule
+	BackfillStart      = wire.BackfillStart
+	Key                = wire.Key
+	KeyOrder           = wire.KeyOrder
+	AuditEntry         = wire.AuditEntry
+	Reader             = wire.Reader
+	Grant              = wire.Grant
 
 	Event    = wire.Event
 	Job      = wire.Job

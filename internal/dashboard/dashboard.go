@@ -44,9 +44,10 @@
 //	                      the run, also a reconcile, within seconds. To end a run,
 //	                      authsync backfill or reconcile … --cancel.
 //	refresh_users,        retry: continues. cancel, delete: a new job follows within seconds.
-//	repair_mirror
-//	maintain_inbox, rescue_deliveries, prune_deliveries, schedule_reconciles, check_mirrors
-//	                      recur by themselves.
+//	repair_mirror,
+//	provision_webhook
+//	maintain_inbox, rescue_deliveries, prune_deliveries, schedule_reconciles, check_mirrors,
+//	check_webhooks        recur by themselves.
 //
 // A running job can only be asked to stop, and cannot be deleted. Pausing a queue holds back all of its
 // jobs, of all projects; webhooks are still accepted.

@@ -36,6 +36,7 @@ func controlChecks() []controlCheck {
 		{"destinations", "none is stopped or failing", conditions(watch.Destinations)},
 		{"sync runs", "none failed or is late", conditions(watch.SyncRuns, watch.OverdueReconciles)},
 		{"refreshes", "none was given up", refreshes},
+		{"webhooks", "those that authsync sets up are ready", webhooks},
 		{"accounts", "events are of the account that is read", otherAccounts},
 		{"keys", "none in use expires within 14 days", conditions(watch.ExpiringKeys)},
 		{"clocks", "this machine and the database agree", conditions(watch.Clocks)},

@@ -24,6 +24,8 @@ const (
 	Backfill     = "backfill"      // per sync run: a backfill or a reconcile
 	RepairMirror = "repair_mirror" // per project
 	EraseUser    = "erase_user"    // per erasure
+	// ProvisionWebhook sets up the webhook of a provider of a project there.
+	ProvisionWebhook = "provision_webhook"
 )
 
 // DB is a pool or a transaction.

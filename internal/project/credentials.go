@@ -210,6 +210,7 @@ func optionForms() map[string]string {
 		"base_url":          "a string",
 		"exclude":           `an array of strings, such as ["last_ip", "user_metadata.ssn"]`,
 		"definition":        "an object with signature, types, records and more: docs/custom-providers.md",
+		"provision":         "true or false",
 		"reconcile":         "an object with every, such as \"24h\", and max_deleted_percent, both optional",
 		"silence":           "an object with after, such as \"6h\" or \"never\"",
 		"source":            "an object with database_url, schema, user_table, session_table, columns and session_columns, all optional",

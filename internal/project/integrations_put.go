@@ -45,8 +45,10 @@ func AdoptAccount() PutOption { return func(o *putOptions) { o.adoptAccount = tr
 // Credentials of another account than before are refused, unless AdoptAccount is given.
 //
 // It first installs the mirror in the project's database, so that a configured integration implies
-// a working database. Errors: ErrNoProject, fault.Invalid, fault.DatabaseUnusable,
-// fault.AccountMismatch, and those of seal.Keyring.Open if the stored values cannot be decrypted.
+// a working database. With option provision it requests the job that sets up the webhook at the
+// provider, and generates the signing secret if the provider takes ours. Errors: ErrNoProject,
+// fault.Invalid, fault.DatabaseUnusable, fault.AccountMismatch, and those of seal.Keyring.Open if the
+// stored values cannot be decrypted.
 func (s *Store) PutIntegration(
 	ctx context.Context, projectID uuid.UUID, providerName string, given map[string]json.RawMessage, options json.RawMessage, how ...PutOption,
 ) (Integration, error) {
@@ -181,6 +183,11 @@ func (s *Store) plan(
 	if p.parsed, err = storedOptions(p.options); err != nil {
 		return nil, err
 	}
+	if p.parsed.Provision {
+		if p.typed, err = withProvision(kind, p.credentials, p.typed, p.parsed); err != nil {
+			return nil, err
+		}
+	}
 	verifier, err := newVerifier(p.typed, p.parsed)
 	if err != nil {
 		return nil, invalid("%v", err)
@@ -224,6 +231,11 @@ func (s *Store) store(
 	row, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[integrationRow])
 	if err != nil {
 		return integrationRow{}, putChanges{}, fmt.Errorf("store integration: %w", err)
+	}
+	if p.parsed.Provision {
+		if err := RequestWebhook(ctx, tx, projectID, kind.Name()); err != nil {
+			return integrationRow{}, putChanges{}, err
+		}
 	}
 	if p.exists {
 		changes = groupChanges(p.oldOptions, p.parsed)

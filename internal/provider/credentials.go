@@ -112,6 +112,8 @@ type Options struct {
 	// BaseURL is the address of the provider's API. Better Auth requires it: it is the customer's
 	// server. For the others it replaces the provider's own address, for example with a proxy.
 	BaseURL string `json:"base_url,omitempty"`
+	// Provision lets authsync set up the webhook at the provider by itself, with API credentials.
+	Provision bool `json:"provision,omitempty"`
 	// RecordTypes are the groups of record types that are mirrored: MirrorUsers, which must be there,
 	// MirrorOrganizations and MirrorSessions. Empty means users and organizations.
 	RecordTypes []string `json:"record_types,omitempty"`

@@ -72,6 +72,33 @@ type IntegrationConfig struct {
 	Notes []string `json:"notes,omitempty"`
 	// Reconcile says how often the mirror is compared with the provider by itself.
 	Reconcile ReconcileSchedule `json:"reconcile"`
+	// Webhook is the webhook that authsync sets up at the provider by itself; nil: it was never asked for, and of a list.
+	Webhook *ProvisionedWebhook `json:"webhook,omitempty"`
+}
+
+// ProvisionedWebhook is a webhook that authsync sets up at a provider, and how far it is.
+type ProvisionedWebhook struct {
+	State string `json:"state"` // pending, testing, ready, blocked, unmanaged
+	// ID is the provider's id of it; nil: none is known. Made: authsync created it, and removes it with the integration.
+	ID                 *string         `json:"id"`
+	Made               bool            `json:"made"`
+	URL                *string         `json:"url"`
+	EventTypes         []string        `json:"event_types"`
+	Steps              []ProvisionStep `json:"steps"`
+	MissingPermissions []string        `json:"missing_permissions"`
+	Problem            *string         `json:"problem"`
+	// Differences are what it differs in from what it should be, by the last comparison with the provider.
+	Differences []string   `json:"differences"`
+	ComparedAt  *time.Time `json:"compared_at"` // nil: never
+	// ComparisonProblem says why it could not be compared now; nil: it could, or was not to be.
+	ComparisonProblem *string `json:"comparison_problem"`
+}
+
+// ProvisionStep is a step that leads to a webhook.
+type ProvisionStep struct {
+	Name   string `json:"name"`  // permissions, webhook, test_sent, test_arrived
+	State  string `json:"state"` // done, waiting, failed
+	Detail string `json:"detail"`
 }
 
 // ReconcileSchedule is when reconciles start by themselves.

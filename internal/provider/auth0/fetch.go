@@ -106,15 +106,7 @@ func (Provider) NewSource(c provider.Credentials, o provider.Options, d userapi.
 	if err := checkFetch(c, o); err != nil {
 		return nil, err
 	}
-	var missing []string
-	for _, field := range []struct{ name, value string }{
-		{"credentials.domain", c.Domain}, {"credentials.client_id", c.ClientID}, {"credentials.client_secret", string(c.ClientSecret)},
-	} {
-		if field.value == "" {
-			missing = append(missing, field.name)
-		}
-	}
-	if len(missing) > 0 {
+	if missing := missingOf(c); len(missing) > 0 {
 		return nil, fmt.Errorf("missing: %s (of an application that may use the Management API with read:users; %s): %w",
 			strings.Join(missing, ", "), wherePermission, userapi.ErrNoCredentials)
 	}
@@ -125,6 +117,18 @@ func (Provider) NewSource(c provider.Credentials, o provider.Options, d userapi.
 	s := &source{base: base, credentials: c}
 	s.client = userapi.NewClient(provider.Title(provider.Auth0), d, userapi.Rate{}, c.ClientSecret)
 	return s, nil
+}
+
+// missingOf names the credentials of the application that are not set.
+func missingOf(c provider.Credentials) (missing []string) {
+	for _, field := range []struct{ name, value string }{
+		{"credentials.domain", c.Domain}, {"credentials.client_id", c.ClientID}, {"credentials.client_secret", string(c.ClientSecret)},
+	} {
+		if field.value == "" {
+			missing = append(missing, field.name)
+		}
+	}
+	return missing
 }
 
 // do sends a request that reads users.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -50,19 +49,23 @@ type webhooks struct {
 // NewWebhooks sets up event streams through the Management API (its definition, 2026-10), as the
 // application given by domain, client_id and client_secret. It needs the permissions read:,
 // create:, update: and delete:event_streams.
-func (p Provider) NewWebhooks(c provider.Credentials, o provider.Options, d userapi.Deps) (userapi.Webhooks, error) {
-	opened, err := p.NewSource(c, o, d)
-	if err != nil {
+func (Provider) NewWebhooks(c provider.Credentials, o provider.Options, d userapi.Deps) (userapi.Webhooks, error) {
+	if err := checkFetch(c, o); err != nil {
 		return nil, err
 	}
-	s, ok := opened.(*source)
-	if !ok {
-		return nil, errors.New("the source of Auth0 is of another type")
+	if missing := missingOf(c); len(missing) > 0 {
+		return nil, fault.Newf(fault.NotPossible, "missing: %s (of an application that may use the Management API with %s; %s)",
+			strings.Join(missing, ", "), strings.Join(streamPermissions(), ", "), wherePermission)
+	}
+	base, err := baseURL(c, o)
+	if err != nil {
+		return nil, err
 	}
 	secrets := append(provider.Secrets{c.ClientSecret}, c.WebhookSigningSecret...) // an answer may repeat what was sent
 	if a := c.WebhookAuthorization; a != nil {
 		secrets = append(secrets, a.Token, a.Password, a.HeaderValue)
 	}
+	s := &source{base: base, credentials: c}
 	s.client = userapi.NewClient(provider.Title(provider.Auth0), d, userapi.Rate{}, secrets...)
 	return &webhooks{source: s, options: o}, nil
 }
@@ -260,7 +263,7 @@ func (w *webhooks) update(ctx context.Context, found userapi.Webhook, want usera
 }
 
 // Differences compares what Auth0 shows.
-func (w *webhooks) Differences(found userapi.Webhook, want userapi.WantedWebhook) []string {
+func (w *webhooks) Differences(found *userapi.Webhook, want userapi.WantedWebhook) []string {
 	return userapi.WebhookDifferences("the event stream", found, userapi.Webhook{URL: want.URL, EventTypes: eventTypes(w.options)})
 }
 

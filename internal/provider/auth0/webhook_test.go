@@ -258,7 +258,8 @@ func TestWhyATestEventDidNotArrive(t *testing.T) {
 func TestWebhooksNameMissingCredentials(t *testing.T) {
 	t.Parallel()
 	_, err := auth0.New().NewWebhooks(provider.Credentials{Domain: "shop.eu.auth0.com"}, provider.Options{}, userapi.Deps{})
-	require.ErrorIs(t, err, userapi.ErrNoCredentials)
+	require.True(t, fault.Is(err, fault.NotPossible), err)
+	require.ErrorContains(t, err, "create:event_streams")
 	for _, name := range []string{"credentials.client_id", "credentials.client_secret"} {
 		require.ErrorContains(t, err, name)
 	}

@@ -10,8 +10,8 @@ import (
 
 // Provisioner is a provider at which authsync can set up its own webhook.
 type Provisioner interface {
-	// NewWebhooks prepares that; it sends nothing. The error wraps ErrNoCredentials if the
-	// credentials do not suffice, and lists the missing ones.
+	// NewWebhooks prepares that; it sends nothing. The error is a fault.NotPossible if the credentials
+	// do not suffice, and lists the missing ones.
 	NewWebhooks(c provider.Credentials, o provider.Options, d Deps) (Webhooks, error)
 }
 
@@ -28,9 +28,9 @@ type Webhooks interface {
 	// Ensure creates the webhook, or makes the one there is what it should be, with its secret. A
 	// second call after a lost answer finds the webhook of the first.
 	Ensure(ctx context.Context, w WantedWebhook) (Webhook, error)
-	// Differences compares a webhook with what it should be; each is a sentence without a full stop.
-	// What the provider does not show, such as a secret, is not compared.
-	Differences(found Webhook, w WantedWebhook) []string
+	// Differences compares a webhook, or nil, with what it should be; each is a sentence without a full
+	// stop. What the provider does not show, such as a secret, is not compared.
+	Differences(found *Webhook, w WantedWebhook) []string
 	// SendTest has the provider send its own test event, and returns the event's id as the inbox has
 	// it.
 	SendTest(ctx context.Context, id string) (eventID string, err error)
@@ -67,7 +67,10 @@ type Webhook struct {
 
 // WebhookDifferences are sentences about how a webhook differs from what it should be, as far as it is
 // seen. what names it, as in "the event stream".
-func WebhookDifferences(what string, found, want Webhook) (differences []string) {
+func WebhookDifferences(what string, found *Webhook, want Webhook) (differences []string) {
+	if found == nil {
+		return []string{what + " is not there"}
+	}
 	if !found.Enabled {
 		differences = append(differences, what+" is disabled")
 	}

@@ -86,7 +86,7 @@ func (c *WebhookCase) good(t *testing.T, id string) {
 	require.NoError(t, err)
 	require.NotNil(t, found)
 	require.Equal(t, id, found.ID)
-	require.Empty(t, c.open().Differences(*found, c.Want))
+	require.Empty(t, c.open().Differences(found, c.Want))
 }
 
 func (c *WebhookCase) safe(t *testing.T, err error) {
@@ -101,6 +101,7 @@ func oneIsCreated(t *testing.T, c *WebhookCase) {
 	none, err := c.open().Find(t.Context(), c.Want)
 	require.NoError(t, err)
 	require.Nil(t, none)
+	require.Contains(t, strings.Join(c.open().Differences(none, c.Want), ""), "is not there")
 	made := c.ensure(t)
 	require.True(t, made.Made)
 	c.good(t, made.ID)
@@ -212,7 +213,7 @@ func newURL(t *testing.T, c *WebhookCase) {
 	found, err := c.open().Find(t.Context(), c.Want)
 	require.NoError(t, err)
 	require.NotNil(t, found)
-	require.Contains(t, strings.Join(c.open().Differences(*found, c.Want), ""), "another URL")
+	require.Contains(t, strings.Join(c.open().Differences(found, c.Want), ""), "another URL")
 	require.Equal(t, made.ID, c.ensure(t).ID)
 	c.good(t, made.ID)
 	require.Len(t, c.All(), 1)
@@ -226,7 +227,7 @@ func differences(t *testing.T, c *WebhookCase) {
 	found, err := c.open().Find(t.Context(), c.Want)
 	require.NoError(t, err)
 	require.NotNil(t, found)
-	said := strings.Join(c.open().Differences(*found, c.Want), "; ")
+	said := strings.Join(c.open().Differences(found, c.Want), "; ")
 	require.Contains(t, said, "is disabled")
 	require.Contains(t, said, "does not send ")
 	c.ensure(t)

@@ -34,6 +34,14 @@ BEGIN
             RETURN EXISTS (SELECT FROM authsync.mirror_repairs AS r WHERE r.project_id = p_subject::uuid AND r.finished_at IS NULL);
         WHEN 'erase_user' THEN
             RETURN EXISTS (SELECT FROM authsync.erasures AS e WHERE e.id = p_subject::uuid AND e.state = 'running');
+        WHEN 'provision_webhook' THEN
+            RETURN EXISTS (
+                SELECT
+                FROM authsync.provisioned_webhooks AS w
+                JOIN authsync.integrations AS i ON i.project_id = w.project_id AND i.provider = w.provider
+                WHERE w.project_id = split_part(p_subject, '/', 1)::uuid AND w.provider = split_part(p_subject, '/', 2)
+                  AND w.state IN ('pending', 'testing') AND i.options ->> 'provision' = 'true'
+            );
         ELSE
             RETURN false;
     END CASE;

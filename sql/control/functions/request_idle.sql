@@ -38,6 +38,11 @@ AS $fn$
             SELECT 'erase_user', e.id::text, jsonb_build_object('erasure_id', e.id, 'project_id', e.project_id)
             FROM authsync.erasures AS e
             WHERE e.state = 'running'
+            UNION ALL
+            SELECT 'provision_webhook', h.project_id || '/' || h.provider,
+                jsonb_build_object('project_id', h.project_id, 'provider', h.provider)
+            FROM authsync.provisioned_webhooks AS h
+            WHERE h.state IN ('pending', 'testing')
         ) AS w
         LEFT JOIN authsync.job_requests AS r ON r.kind = w.kind AND r.subject = w.subject
         WHERE r.job_id IS NULL AND authsync.has_work(w.kind, w.subject)

@@ -21,6 +21,7 @@ DECLARE
         WHEN 'deliver' THEN 'deliver'
         WHEN 'refresh_users' THEN 'refreshes'
         WHEN 'backfill' THEN 'backfills'
+        WHEN 'provision_webhook' THEN 'webhooks'
         ELSE 'default'
     END;
     v_id    bigint;
