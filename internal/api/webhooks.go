@@ -87,7 +87,7 @@ func (a *API) removeWebhook(r *http.Request, p project.Project, providerName str
 	err = a.config.Webhooks.Remove(r.Context(), p.ID, providerName)
 	if known, ok := fault.As(err); ok {
 		return fault.Wrap(known.Code, err, "the webhook that authsync made at "+provider.Title(providerName)+
-			" could not be removed, so the integration stays: "+known.Message+". To delete the integration and leave the webhook: keep_webhook=true")
+			" could not be removed, so the integration stays: "+known.Message+". To delete the integration and leave the webhook: keep_webhook=true (authsync integrations delete … --keep-webhook)")
 	}
 	return err
 }

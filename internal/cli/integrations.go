@@ -89,6 +89,8 @@ type given struct {
 	add, dropOld bool
 	// adoptAccount takes credentials of another account.
 	adoptAccount bool
+
+	oneKey
 }
 
 // definitionOf is the definition of an integration; empty if it has none.
@@ -173,6 +175,9 @@ func (s *session) newIntegrationsShow() *cobra.Command {
 			if err := s.printDefinition(i); err != nil {
 				return err
 			}
+			if err := s.printWebhook(args[0], i); err != nil {
+				return err
+			}
 			if err := s.printSecretUses(i.Secrets); err != nil {
 				return err
 			}
@@ -182,11 +187,13 @@ func (s *session) newIntegrationsShow() *cobra.Command {
 }
 
 func (s *session) newIntegrationsDelete() *cobra.Command {
-	var yes bool
+	var yes, keep bool
 	cmd := &cobra.Command{
-		Use:     "delete PROJECT PROVIDER",
-		Short:   "Delete a provider and its credentials; rows stay",
-		Long:    "Deletes a provider and its credentials: its webhooks are rejected from then on.\nThe mirrored rows stay.",
+		Use:   "delete PROJECT PROVIDER",
+		Short: "Delete a provider and its credentials; rows stay",
+		Long: `Deletes a provider and its credentials: its webhooks are rejected from then on.
+The mirrored rows stay. A webhook that authsync created at the provider is removed
+there first, unless --keep-webhook is given; one that was there before stays.`,
 		Example: "  authsync integrations delete shop auth0",
 		Args:    takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -198,9 +205,13 @@ func (s *session) newIntegrationsDelete() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if keep {
+				path += "?keep_webhook=true"
+			}
 			return s.remove(cmd.Context(), path, "Removed "+name+" from project "+args[0]+".")
 		},
 	}
 	yesFlag(cmd, &yes)
+	cmd.Flags().BoolVar(&keep, "keep-webhook", false, "leave the webhook at the provider that authsync created")
 	return cmd
 }

@@ -56,7 +56,7 @@ func generateSecret(ctx context.Context, c *client.Client, path, name string, g 
 
 func mayReplace(ctx context.Context, c *client.Client, path, name string, g given) error {
 	var stored client.Integration
-	err := c.Do(ctx, http.MethodGet, path, nil, &stored)
+	err := c.Do(ctx, http.MethodGet, path+"?compare=false", nil, &stored)
 	if client.Status(err) == http.StatusNotFound { // if the project is missing, the PUT reports it
 		return nil
 	}

@@ -18,6 +18,7 @@ func (s *session) newIntegrationsSet() *cobra.Command {
 	g := given{
 		all:     source{flag: "credentials"},
 		signing: source{flag: "webhook-signing-secret"}, secretKey: source{flag: "secret-key"},
+		oneKey: oneKey{clientSecret: source{flag: "client-secret"}},
 	}
 	cmd := &cobra.Command{
 		Use:   "set PROJECT PROVIDER",
@@ -34,9 +35,16 @@ To change a secret without losing an event: give the new one with --add-secret, 
 keeps those that are stored valid, change the provider over, and once get shows that
 the old one is no longer used, drop it with --drop-old-secrets.
 
+--provision needs no second dashboard: authsync creates the webhook at the provider, or
+adopts the one that leads to its URL, keeps its secret and event types in step, has the
+provider send a test event and waits for it. Auth0: give --domain, --client-id and the
+client secret of a machine-to-machine application with the permissions read:, create:,
+update: and delete:event_streams. The server must be reachable at AUTHSYNC_PUBLIC_URL.
+
 --generate-secret generates the signing secret, for Better Auth and Auth0, and prints
 it once: authsync never shows it again. Clerk generates its own.`,
 		Example: "  authsync integrations set shop clerk\n" +
+			"  authsync integrations set shop auth0 --provision --domain shop.eu.auth0.com --client-id ID --client-secret-file FILE\n" +
 			"  authsync integrations set shop custom:acme -f acme.yaml\n" +
 			"  authsync integrations set shop better-auth --generate-secret\n" +
 			"  authsync integrations set shop auth0 --webhook-signing-secret-env AUTH0_TOKEN --option absent_fields=clear\n" +
@@ -71,6 +79,9 @@ it once: authsync never shows it again. Clerk generates its own.`,
 			if err := c.Do(cmd.Context(), http.MethodPut, path, in, &i); err != nil {
 				return err
 			}
+			if g.provision && !g.noWait {
+				return s.provisioned(cmd.Context(), c, path, integrationSet{i, secret})
+			}
 			if s.json {
 				return s.printJSON(integrationSet{i, secret})
 			}
@@ -104,6 +115,7 @@ it once: authsync never shows it again. Clerk generates its own.`,
 	f.BoolVar(&g.add, "add-secret", false, "accept the new webhook signing secret beside those that are stored")
 	f.BoolVar(&g.dropOld, "drop-old-secrets", false, "accept the newest of the stored webhook signing secrets only")
 	f.BoolVar(&g.adoptAccount, "adopt-account", false, "take credentials of another account (tenant, instance, server) than the one whose users the mirror has")
+	g.flags(f)
 	f.StringArrayVar(&g.options, "option", nil, "an option as name=value, such as reconcile.every=24h; null removes it; may be repeated")
 	return cmd
 }
@@ -112,7 +124,7 @@ it once: authsync never shows it again. Clerk generates its own.`,
 // the API takes them as a whole.
 func withOptions(ctx context.Context, c *client.Client, path string, given map[string]any) (map[string]any, error) {
 	var i client.Integration
-	err := c.Do(ctx, http.MethodGet, path, nil, &i)
+	err := c.Do(ctx, http.MethodGet, path+"?compare=false", nil, &i)
 	if err != nil && client.Status(err) != http.StatusNotFound {
 		return nil, err
 	}
@@ -197,13 +209,16 @@ func (s *session) integrationInput(providerName string, g given) (in map[string]
 		}
 		credentials["secret_key"] = text
 	}
+	if err := s.readOneKey(g.oneKey, credentials); err != nil {
+		return nil, err
+	}
 	if err := g.checkSecrets(credentials[signingSecret] != nil); err != nil {
 		return nil, err
 	}
 	if g.dropOld {
 		credentials[signingSecret] = map[string]any{"keep": 1}
 	}
-	if !g.all.given() && !g.signing.given() && !g.secretKey.given() && !g.generate && !g.dropOld {
+	if !g.provision && !g.oneKey.given() && !g.all.given() && !g.signing.given() && !g.secretKey.given() && !g.generate && !g.dropOld {
 		secret, err := s.ask("Webhook signing secret of " + providerName + " (empty: leave as it is): ")
 		if err != nil {
 			return nil, err
@@ -231,6 +246,9 @@ func (s *session) integrationInput(providerName string, g given) (in map[string]
 		if options["definition"], err = readDefinition(g.definition); err != nil {
 			return nil, err
 		}
+	}
+	if g.provision {
+		options["provision"] = true
 	}
 	if len(options) > 0 {
 		in["options"] = options

@@ -17,6 +17,7 @@ const (
 	inputCredential = "credential"
 	inputOption     = "option"
 	inputSource     = "source"
+	inputProvision  = "provision"
 )
 
 func splitInput(name string) (kind, rest string) {
@@ -60,6 +61,9 @@ func (d *Dashboard) putIntegration(v *visit) (done, error) {
 	case "definition":
 		order.Options, err = definitionOrder(v, false)
 		notice = "The definition is stored. The next event is mapped by it; events that failed can be replayed."
+	case "provision":
+		order.Options, err = provisionOrder(v)
+		notice = "The webhook is being set up; see below how far it is."
 	case "options":
 		order.Options, err = optionsOrder(v)
 		notice = "The options are stored."
@@ -137,7 +141,7 @@ func (d *Dashboard) secretOrder(v *visit, providerName string) (credentials map[
 
 // newestOrder drops all signing secrets but the newest, if that is the one that was seen to be in use.
 func newestOrder(v *visit) (credentials map[string]any, err error) {
-	stored, err := get[wire.Integration](v, nil, integrationPath(v)...)
+	stored, err := get[wire.Integration](v, notCompared(), integrationPath(v)...)
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +166,8 @@ func readOrder(v *visit) (order integrationOrder, err error) {
 		value := v.entered(name)
 		switch {
 		case value == "":
+		case name == inputProvision:
+			options["provision"], changed = true, true
 		case kind == inputCredential:
 			order.Credentials[rest] = value
 		case kind == inputOption:
@@ -181,9 +187,23 @@ func readOrder(v *visit) (order integrationOrder, err error) {
 	return order, nil
 }
 
+// provisionOrder turns on the option by which authsync sets up the webhook; with it, everything is checked and
+// done once more.
+func provisionOrder(v *visit) (map[string]any, error) {
+	options, err := storedOptions(v)
+	if err != nil {
+		return nil, err
+	}
+	options["provision"] = true
+	return options, nil
+}
+
+// notCompared reads an integration without asking the provider for its webhook.
+func notCompared() url.Values { return url.Values{"compare": {"false"}} }
+
 func storedOptions(v *visit) (map[string]any, error) {
 	options := map[string]any{}
-	stored, err := get[wire.Integration](v, nil, integrationPath(v)...)
+	stored, err := get[wire.Integration](v, notCompared(), integrationPath(v)...)
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +271,11 @@ func optionsOrder(v *visit) (map[string]any, error) {
 }
 
 func deleteIntegration(v *visit) (done, error) {
-	if _, err := send[any](v, http.MethodDelete, nil, integrationPath(v)...); err != nil {
+	query := url.Values{}
+	if v.entered("keep_webhook") != "" {
+		query.Set("keep_webhook", "true")
+	}
+	if _, err := v.call(http.MethodDelete, query, nil, integrationPath(v)); err != nil {
 		return done{}, err
 	}
 	return done{page: pathOf("projects", v.project.ID), notice: "The integration is deleted. Its webhook URL takes nothing any more; the mirror stays as it is."}, nil

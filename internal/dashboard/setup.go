@@ -18,6 +18,8 @@ type setup struct {
 	Generates bool
 	// Ways are those in which authsync can read the users who exist already.
 	Ways []way
+	// Provisions says that authsync can set up the webhook itself, and what it needs beside; empty: it cannot.
+	Provisions string
 	// Absent says that the provider sends whole objects, so that option absent_fields is of use.
 	Absent bool
 }
@@ -57,6 +59,7 @@ func setupOf(providerName string) setup {
 				"Subscribe to all types of user, organization, organization.member and organization.member.role.",
 			},
 			Generates: true, Absent: true,
+			Provisions: "The application also needs the permissions read:, create:, update: and delete:event_streams.",
 			Ways: []way{{
 				Title: "An application with access to the Management API",
 				Text: "Auth0 dashboard: Applications → Create Application → Machine to Machine, Auth0 Management API, with the permissions read:users, " +

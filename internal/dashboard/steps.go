@@ -105,3 +105,19 @@ func (d *integrationData) backfillStep() step {
 	}
 	return s
 }
+
+// provisionStep names a step that leads to a webhook set up by authsync.
+func provisionStep(name string) string {
+	switch name {
+	case "permissions":
+		return "Check the permissions"
+	case "webhook":
+		return "Create or adopt the webhook"
+	case "test_sent":
+		return "Send a test event"
+	case "test_arrived":
+		return "Receive the test event"
+	default:
+		return name
+	}
+}

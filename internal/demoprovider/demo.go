@@ -49,7 +49,8 @@ func NewDemo(s *State, now func() time.Time) *Demo {
 		Clerk: NewClerk(NewAccount(clerkUsers), now), Auth0: NewAuth0(NewAccount(auth0Users), now), BetterAuth: NewBetterAuth(NewAccount(betterAuthUsers), now),
 		Changed: func() error { return nil }, now: now,
 	}
-	d.Auth0.Scope = "read:users " + Auth0OrganizationScopes + " " + Auth0StreamScopes
+	d.Auth0.Scope = "read:users " + Auth0OrganizationScopes + " " + Auth0StreamScopes + " " + Auth0ManageScopes
+	d.Auth0.Streams.Local, d.Auth0.Streams.Limit = true, 8
 	demoOrganizations(&d.Clerk.Organizations)
 	demoOrganizations(&d.Auth0.Organizations)
 	d.Auth0.Polls, d.Auth0.Rate, d.Auth0.Burst = 2, 2, 10 // a free plan's, with some room
