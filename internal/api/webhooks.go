@@ -27,7 +27,7 @@ type Webhooks interface {
 func (a *API) mustReach(providerName string, options []byte) error {
 	o, err := project.ParseOptions(options)
 	if err != nil || !o.Provision { // what is wrong with the options is said when they are stored
-		return nil
+		return nil //nolint:nilerr // see above
 	}
 	return a.config.Webhooks.CheckBase(providerName, o)
 }

@@ -36,8 +36,8 @@ func (k *oneKey) flags(f *pflag.FlagSet) {
 	f.StringVar(&k.clientSecret.env, "client-secret-env", "", "environment variable with the same")
 }
 
-// given reports whether credentials of the provider's API are given.
-func (k *oneKey) given() bool { return k.domain != "" || k.clientID != "" || k.clientSecret.given() }
+// hasCredentials reports whether credentials of the provider's API are given.
+func (k *oneKey) hasCredentials() bool { return k.domain != "" || k.clientID != "" || k.clientSecret.given() }
 
 // readOneKey adds what was given to the credentials.
 func (s *session) readOneKey(k oneKey, credentials map[string]any) error {

@@ -218,7 +218,7 @@ func (s *session) integrationInput(providerName string, g given) (in map[string]
 	if g.dropOld {
 		credentials[signingSecret] = map[string]any{"keep": 1}
 	}
-	if !g.provision && !g.oneKey.given() && !g.all.given() && !g.signing.given() && !g.secretKey.given() && !g.generate && !g.dropOld {
+	if !g.provision && !g.hasCredentials() && !g.all.given() && !g.signing.given() && !g.secretKey.given() && !g.generate && !g.dropOld {
 		secret, err := s.ask("Webhook signing secret of " + providerName + " (empty: leave as it is): ")
 		if err != nil {
 			return nil, err

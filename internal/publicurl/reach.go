@@ -19,7 +19,7 @@ func CheckReachable(base, title, api string) error {
 	if err != nil || u.Host == "" {
 		return fault.Newf(fault.Invalid, "%s is not set: %s needs an address from which it reaches this server. %s", Setting, title, advice)
 	}
-	provider, _ := url.Parse(api) //nolint:errcheck // one that cannot be read is on no machine
+	provider, _ := url.Parse(api) // one that cannot be read is on no machine
 	if isLocal(u.Hostname()) && provider != nil && isLocal(provider.Hostname()) {
 		return nil
 	}

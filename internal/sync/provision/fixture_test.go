@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -110,8 +109,10 @@ func (b *testBundle) receive(w http.ResponseWriter, r *http.Request) {
 		var event struct {
 			ID string `json:"id"`
 		}
-		body, _ := io.ReadAll(r.Body)     //nolint:errcheck // then it has no id
-		_ = json.Unmarshal(body, &event) // likewise
+		if err := json.NewDecoder(r.Body).Decode(&event); err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
 		_, err = b.pool.Exec(context.WithoutCancel(r.Context()), `
 			INSERT INTO authsync.event_outcomes (inbox_id, ordinal, received_at, project_id, event_id, outcome)
 			VALUES ((random() * 1e9)::bigint, 0, clock_timestamp(), $1, $2, 'ignored')`, b.projectID, event.ID)

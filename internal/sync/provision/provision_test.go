@@ -46,7 +46,7 @@ func TestOneKeyIsEnough(t *testing.T) {
 	require.Equal(t, []int{204}, b.server.Streams.Posted(), "the stream's secret is the receiver's")
 	credentials, _, err := b.store.Credentials(t.Context(), b.projectID, provider.Auth0)
 	require.NoError(t, err)
-	require.Equal(t, one.Authorization, map[string]string{"method": "bearer", "token": string(credentials.WebhookSigningSecret[0])})
+	require.Equal(t, map[string]string{"method": "bearer", "token": string(credentials.WebhookSigningSecret[0])}, one.Authorization)
 	b.ends(t)
 
 	compared, err := w.Status(t.Context(), b.projectID, provider.Auth0, true)

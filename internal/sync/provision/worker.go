@@ -224,7 +224,6 @@ func isLasting(err error) bool {
 func (w *worker) settle(ctx context.Context, r *row, err error) error {
 	var wait *jobs.WaitError
 	var missing *missingError
-	var limited *userapi.RateLimitError
 	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 	defer cancel()
 	block := func(problem string, missing []string, blocked bool) error {
@@ -246,7 +245,7 @@ func (w *worker) settle(ctx context.Context, r *row, err error) error {
 		return block(redact.Reason(err), []string{}, true)
 	}
 	wait = &jobs.WaitError{After: firstPause, Most: longestPause, Failed: true, Err: err}
-	if errors.As(err, &limited) {
+	if limited, is := errors.AsType[*userapi.RateLimitError](err); is {
 		wait = &jobs.WaitError{After: max(limited.After, time.Second), Exact: true, Err: err}
 	}
 	if err := block(redact.Reason(err), []string{}, false); err != nil {
