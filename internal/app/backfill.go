@@ -41,7 +41,7 @@ func (a *App) startBackfills(context.Context) (stopFunc, error) {
 	a.shared = source.NewShared(a.accounts)
 	a.refreshes = refresh.NewQueue(a.shared)
 	a.webhooks = provision.New(provision.Config{
-		Pool: a.pool, Credentials: a.stored.Credentials, Deps: deps, Path: api.WebhookPath,
+		Pool: a.pool, Credentials: a.stored.Credentials, AddSecret: a.stored.AddSigningSecret, Deps: deps, Path: api.WebhookPath,
 		Base: cmp.Or(a.settings.PublicURL, a.url), Configured: a.settings.PublicURL != "", Log: a.log.With(slog.String("part", "webhooks")),
 	})
 	return func(context.Context) error { // after the workers

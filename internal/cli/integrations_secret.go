@@ -23,9 +23,9 @@ type integrationSet struct {
 // those that are given, which stay valid. A secret that is set and not given is
 // replaced only on request: what it signs would be refused from then on.
 func generateSecret(ctx context.Context, c *client.Client, path, name string, g given, in map[string]any) (*client.MadeSecret, error) {
-	if name == provider.Clerk {
+	if name == provider.Clerk && !g.provision {
 		return nil, usagef("--generate-secret: Clerk makes the signing secret itself: copy it from the endpoint " +
-			"(Clerk dashboard, Configure, Webhooks) and give it with --webhook-signing-secret-file")
+			"(Clerk dashboard, Configure, Webhooks) and give it with --webhook-signing-secret-file; or add --provision, and authsync gives Clerk a new one")
 	}
 	credentials, _ := in["credentials"].(map[string]any)
 	if credentials == nil {

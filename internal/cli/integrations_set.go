@@ -39,12 +39,15 @@ the old one is no longer used, drop it with --drop-old-secrets.
 adopts the one that leads to its URL, keeps its secret and event types in step, has the
 provider send a test event and waits for it. Auth0: give --domain, --client-id and the
 client secret of a machine-to-machine application with the permissions read:, create:,
-update: and delete:event_streams. The server must be reachable at AUTHSYNC_PUBLIC_URL.
+update: and delete:event_streams. Clerk: give the secret key; Clerk does not document how,
+so if it has changed, the command says how to do it by hand. The server must be
+reachable at AUTHSYNC_PUBLIC_URL.
 
 --generate-secret generates the signing secret, for Better Auth and Auth0, and prints
 it once: authsync never shows it again. Clerk generates its own.`,
 		Example: "  authsync integrations set shop clerk\n" +
 			"  authsync integrations set shop auth0 --provision --domain shop.eu.auth0.com --client-id ID --client-secret-file FILE\n" +
+			"  authsync integrations set shop clerk --provision --secret-key-env CLERK_SECRET_KEY\n" +
 			"  authsync integrations set shop custom:acme -f acme.yaml\n" +
 			"  authsync integrations set shop better-auth --generate-secret\n" +
 			"  authsync integrations set shop auth0 --webhook-signing-secret-env AUTH0_TOKEN --option absent_fields=clear\n" +

@@ -79,6 +79,7 @@ func setupOf(providerName string) setup {
 				"Subscribe to all types of user, organization, organizationMembership and organizationInvitation, and of session if you mirror sessions.",
 				"Create the endpoint, and copy its signing secret (whsec_…) into the form below.",
 			},
+			Provisions: "The secret key is enough. Clerk does not document how this is done: if it has changed, the steps say so, and the webhook is entered by hand.",
 			Ways: []way{{
 				Title: "The secret key of the instance", Text: "Clerk dashboard: Configure → API keys → Secret keys.",
 				Inputs: []input{{Name: "credential.secret_key", Label: "Secret key", Hint: "sk_live_…", Secret: true}},

@@ -28,8 +28,11 @@ type Clerk struct {
 	LostCursorIsEmpty bool
 	// NoID leaves the id out of these users.
 	NoID map[int]bool
+	// Svix is the application that sends the instance's webhooks.
+	Svix Svix
 
 	window window
+	url    string
 }
 
 // NewClerk returns a Clerk with that account.
@@ -38,7 +41,10 @@ func NewClerk(a *Account, now func() time.Time) *Clerk {
 }
 
 // At returns the base URL of its API, by its address.
-func (c *Clerk) At(url string) string { return url + "/v1" }
+func (c *Clerk) At(url string) string {
+	c.url = url
+	return url + "/v1"
+}
 
 // ServeHTTP answers a request.
 func (c *Clerk) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.serve(w, r, c.answer) }
@@ -48,6 +54,10 @@ func clerkError(w http.ResponseWriter, status int, code, long string) {
 }
 
 func (c *Clerk) answer(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/api/") { // Svix's own
+		c.Svix.portal(w, r)
+		return
+	}
 	if allowed, after := c.window.take(c.Now()); !allowed {
 		c.countLimited()
 		w.Header().Set("Retry-After", seconds(after))
@@ -66,6 +76,8 @@ func (c *Clerk) answer(w http.ResponseWriter, r *http.Request) {
 	switch path := strings.TrimPrefix(r.URL.Path, "/v1/users"); {
 	case r.Method == http.MethodGet && r.URL.Path == "/v1/instance" && c.Instance != "":
 		writeJSON(w, http.StatusOK, fmt.Sprintf(`{"object":"instance","id":%q,"environment_type":"development","allowed_origins":null}`, c.Instance))
+	case r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/v1/webhooks/"):
+		c.webhooks(w, strings.TrimPrefix(r.URL.Path, "/v1/webhooks/"))
 	case r.Method == http.MethodGet && slices.Contains([]string{"/v1/organizations", "/v1/organization_memberships", "/v1/organization_invitations"}, r.URL.Path):
 		c.records(w, r)
 	case r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/v1/organizations/"):

@@ -50,6 +50,7 @@ func NewDemo(s *State, now func() time.Time) *Demo {
 		Changed: func() error { return nil }, now: now,
 	}
 	d.Auth0.Scope = "read:users " + Auth0OrganizationScopes + " " + Auth0StreamScopes + " " + Auth0ManageScopes
+	d.Clerk.Svix.Local = true
 	d.Auth0.Streams.Local, d.Auth0.Streams.Limit = true, 8
 	demoOrganizations(&d.Clerk.Organizations)
 	demoOrganizations(&d.Auth0.Organizations)

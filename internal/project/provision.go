@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/jobs"
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
 )
@@ -43,6 +44,66 @@ func RequestWebhook(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, provide
 	}
 	args := ProvisionArgs{ProjectID: projectID, Provider: providerName}
 	return jobs.Request(ctx, tx, args, args.Subject())
+}
+
+const updateCredentials = `
+	UPDATE authsync.integrations AS i
+	SET credentials_sealed = $3, updated_at = now()
+	WHERE i.project_id = $1 AND i.provider = $2`
+
+// AddSigningSecret accepts a signing secret that the provider made, beside those that are stored, as the newest.
+// It does nothing if it is that already. Errors: ErrNoIntegration, fault.Invalid.
+func (s *Store) AddSigningSecret(ctx context.Context, projectID uuid.UUID, providerName string, secret provider.Secret) error {
+	kind, err := lookupProvider(providerName)
+	if err != nil {
+		return err
+	}
+	change, err := json.Marshal(map[string]string{"add": string(secret)})
+	if err != nil {
+		return fmt.Errorf("write credentials: %w", err)
+	}
+	return pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := lockTheProject(ctx, tx, projectID); err != nil {
+			return err
+		}
+		rows, err := integrationRows(ctx, tx, projectID, kind.Name())
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return ErrNoIntegration
+		}
+		stored, err := s.credentials(projectID, rows[0])
+		if err != nil {
+			return err
+		}
+		typed, err := storedCredentials(stored)
+		if err != nil || len(typed.WebhookSigningSecret) > 0 && typed.WebhookSigningSecret[0] == secret {
+			return err
+		}
+		merged, err := mergeCredentials(stored, map[string]json.RawMessage{webhookSigningSecret: change})
+		if err != nil {
+			return err
+		}
+		if typed, err = storedCredentials(merged); err != nil {
+			return err
+		}
+		if _, err := kind.NewVerifier(typed, provider.Options{}); err != nil {
+			return invalid("%v", err)
+		}
+		plain, err := json.Marshal(merged)
+		if err != nil {
+			return fmt.Errorf("write credentials: %w", err)
+		}
+		sealed, err := s.sealCredentials(projectID, kind.Name(), plain)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, updateCredentials, projectID, kind.Name(), sealed); err != nil {
+			return fmt.Errorf("store credentials: %w", err)
+		}
+		return nil
+	})
 }
 
 // withProvision checks that a webhook can be set up with these settings, and generates the signing

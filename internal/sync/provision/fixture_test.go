@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -23,6 +24,7 @@ import (
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/auth0"
+	"github.com/authsync/authsync/internal/provider/clerk"
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/seal"
 	"github.com/authsync/authsync/internal/sync/provision"
@@ -132,7 +134,7 @@ func (b *testBundle) url() string { return publicBase + path(provider.Auth0, b.p
 
 func (b *testBundle) config() provision.Config {
 	return provision.Config{
-		Pool: b.pool, Credentials: b.store.Credentials, Path: path, Base: publicBase, Configured: true,
+		Pool: b.pool, Credentials: b.store.Credentials, AddSecret: b.store.AddSigningSecret, Path: path, Base: publicBase, Configured: true,
 		Deps: userapi.Deps{Transport: userapitest.Transport(), Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }},
 		Log:  slog.New(slog.NewJSONHandler(b, nil)), Retry: func(time.Duration) time.Duration { return time.Millisecond },
 		Now: func() time.Time {
@@ -238,4 +240,62 @@ func exec(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {
 
 func raw(name, value string) map[string]json.RawMessage {
 	return map[string]json.RawMessage{name: json.RawMessage(value)}
+}
+
+// instance is a Clerk instance, and the options of an integration with it.
+func (b *testBundle) instance(t *testing.T) (server *demoprovider.Clerk, put func(secrets string)) {
+	t.Helper()
+	server = demoprovider.NewClerk(demoprovider.NewAccount(1), time.Now)
+	server.Svix.To = userapitest.Serve(t, http.HandlerFunc(b.receiveClerk))
+	api := userapitest.Start(t, server)
+	t.Cleanup(server.Svix.Posted)
+	return server, func(secrets string) {
+		t.Helper()
+		given := raw("secret_key", `"`+demoprovider.ClerkKey+`"`)
+		if secrets != "" {
+			given["webhook_signing_secret"] = json.RawMessage(secrets)
+		}
+		_, err := b.store.PutIntegration(t.Context(), b.projectID, provider.Clerk, given, json.RawMessage(fmt.Sprintf(`{"provision": true, "base_url": %q}`, api)))
+		require.NoError(t, err)
+	}
+}
+
+// receiveClerk is receive for Clerk, whose messages have their id in a header.
+func (b *testBundle) receiveClerk(w http.ResponseWriter, r *http.Request) {
+	credentials, options, err := b.store.Credentials(r.Context(), b.projectID, provider.Clerk)
+	if err == nil {
+		var verifier provider.Verifier
+		if verifier, err = clerk.New().NewVerifier(credentials, options); err == nil {
+			body, readErr := io.ReadAll(r.Body)
+			if _, err = verifier.Verify(r.Header, body, time.Now()); readErr != nil {
+				err = readErr
+			}
+		}
+	}
+	if err != nil {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	_, err = b.pool.Exec(context.WithoutCancel(r.Context()), `
+		INSERT INTO authsync.event_outcomes (inbox_id, ordinal, received_at, project_id, event_id, outcome)
+		VALUES ((random() * 1e9)::bigint, 0, clock_timestamp(), $1, $2, 'ignored')`, b.projectID, r.Header.Get("Svix-Id"))
+	if err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// clerkReaches is reaches for Clerk.
+func (b *testBundle) clerkReaches(t *testing.T, w *provision.Webhooks, state string) *provision.Status {
+	t.Helper()
+	var s *provision.Status
+	waittest.Until(t, func() bool {
+		jobstest.Retry(t, b.pool, jobs.ProvisionWebhook)
+		var err error
+		s, err = w.Status(t.Context(), b.projectID, provider.Clerk, false)
+		require.NoError(t, err)
+		return s != nil && s.State == state
+	}, "the webhook does not become %s: %s", state, b.logged())
+	return s
 }

@@ -39,6 +39,8 @@ type Config struct {
 	Pool *pgxpool.Pool // the control database
 	// Credentials returns the credentials and options of an integration; see project.Store.
 	Credentials func(ctx context.Context, projectID uuid.UUID, providerName string) (provider.Credentials, provider.Options, error)
+	// AddSecret stores a signing secret that the provider made, unless it is the newest that is stored.
+	AddSecret func(ctx context.Context, projectID uuid.UUID, providerName string, secret provider.Secret) error
 	// Deps are those of the calls of providers' APIs.
 	Deps userapi.Deps
 	// Base is the base of our URLs as providers see them, Configured whether an operator chose it: only

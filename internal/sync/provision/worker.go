@@ -168,6 +168,11 @@ func (w *worker) ensure(ctx context.Context, a account, r *row) error {
 		return err
 	}
 	r.WebhookID, r.IsMade = &found.ID, found.Made
+	if found.Secret != "" { // before the test event, which could not be verified without it
+		if err := w.config.AddSecret(ctx, r.ProjectID, r.Provider, found.Secret); err != nil {
+			return err
+		}
+	}
 	w.config.Log.InfoContext(ctx, "webhook_provisioned", slog.String("project_id", r.ProjectID.String()), slog.String("provider", r.Provider),
 		slog.String("webhook_id", found.ID), slog.Bool("made", found.Made))
 	return w.store.note(ctx, noteEnsured, r)
