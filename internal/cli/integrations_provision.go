@@ -37,7 +37,9 @@ func (k *oneKey) flags(f *pflag.FlagSet) {
 }
 
 // hasCredentials reports whether credentials of the provider's API are given.
-func (k *oneKey) hasCredentials() bool { return k.domain != "" || k.clientID != "" || k.clientSecret.given() }
+func (k *oneKey) hasCredentials() bool {
+	return k.domain != "" || k.clientID != "" || k.clientSecret.given()
+}
 
 // readOneKey adds what was given to the credentials.
 func (s *session) readOneKey(k oneKey, credentials map[string]any) error {

@@ -129,3 +129,28 @@ func TestDeletingSaysWhyAWebhookCannotBeRemoved(t *testing.T) {
 	require.Contains(t, b.must(t, "integrations", "delete", "tenant", "auth0", "--yes", "--keep-webhook"), "Removed auth0")
 	require.Len(t, server.Streams.All(), 1)
 }
+
+func TestProvisionFetchesTheSigningSecretOfClerk(t *testing.T) {
+	t.Parallel()
+	b := setupTenant(t)
+	server := demoprovider.NewClerk(demoprovider.NewAccount(2), time.Now)
+	server.Svix.Local = true
+	base := userapitest.Start(t, server)
+	t.Cleanup(server.Svix.Posted)
+	b.env["CLERK_SECRET_KEY"] = demoprovider.ClerkKey
+	set := []string{"integrations", "set", "tenant", "clerk", "--provision", "--secret-key-env", "CLERK_SECRET_KEY", "--option", "base_url=" + base}
+	out := b.must(t, set...)
+	require.Contains(t, out, "✓ test event arrived: ")
+	require.NotContains(t, out, "whsec_")
+	require.Contains(t, b.must(t, "integrations", "list", "tenant"), "clerk")
+	require.Contains(t, b.must(t, "events", "list", "tenant"), "ignored")
+	b.must(t, "integrations", "delete", "tenant", "clerk", "--yes")
+	require.Empty(t, server.Svix.All())
+
+	// A surprise says how to go on by hand, and the integration is stored.
+	server.Svix.Link = "https://portal.example.com/#key=x"
+	r := b.run(t, set...)
+	require.Equal(t, 1, r.status)
+	require.Contains(t, r.err, "By hand: Clerk dashboard")
+	require.Contains(t, b.must(t, "integrations", "get", "tenant", "clerk"), "✗ permissions: ")
+}

@@ -165,7 +165,7 @@ func (s *Svix) portal(w http.ResponseWriter, r *http.Request) {
 // exchange takes a token that was not used yet.
 func (s *Svix) exchange(w http.ResponseWriter, r *http.Request) {
 	var in struct {
-		Token string `json:"oneTimeToken"`
+		Token string `json:"oneTimeToken"` //nolint:tagliatelle // as Svix spells it
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,7 +202,7 @@ type endpointOrder struct {
 	URL         string   `json:"url"`
 	UID         string   `json:"uid"`
 	Description string   `json:"description"`
-	FilterTypes []string `json:"filterTypes"`
+	FilterTypes []string `json:"filterTypes"` //nolint:tagliatelle // as Svix spells it
 	Disabled    bool     `json:"disabled"`
 }
 
@@ -230,7 +230,7 @@ func (s *Svix) readOrder(r *http.Request) (o endpointOrder, problem string) {
 // all lists the endpoints, or creates one.
 func (s *Svix) all(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet {
-		from, _ := strconv.Atoi(r.URL.Query().Get("iterator")) //nolint:errcheck // the first page has none
+		from, _ := strconv.Atoi(r.URL.Query().Get("iterator")) // the first page has none
 		data := []any{}
 		for _, one := range s.endpoints[min(from, len(s.endpoints)):min(from+svixPage, len(s.endpoints))] {
 			data = append(data, one.document())
@@ -296,7 +296,7 @@ func (s *Svix) one(w http.ResponseWriter, r *http.Request, id, below string) {
 // example sends the example of a type, signed, once.
 func (s *Svix) example(w http.ResponseWriter, r *http.Request, to SvixEndpoint) {
 	var in struct {
-		Type string `json:"eventType"`
+		Type string `json:"eventType"` //nolint:tagliatelle // as Svix spells it
 	}
 	if json.NewDecoder(r.Body).Decode(&in) != nil || in.Type == "" {
 		svixError(w, http.StatusUnprocessableEntity, "validation", "eventType")

@@ -46,7 +46,7 @@ func RequestWebhook(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, provide
 	return jobs.Request(ctx, tx, args, args.Subject())
 }
 
-const updateCredentials = `
+const updateSealed = `
 	UPDATE authsync.integrations AS i
 	SET credentials_sealed = $3, updated_at = now()
 	WHERE i.project_id = $1 AND i.provider = $2`
@@ -99,7 +99,7 @@ func (s *Store) AddSigningSecret(ctx context.Context, projectID uuid.UUID, provi
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, updateCredentials, projectID, kind.Name(), sealed); err != nil {
+		if _, err := tx.Exec(ctx, updateSealed, projectID, kind.Name(), sealed); err != nil {
 			return fmt.Errorf("store credentials: %w", err)
 		}
 		return nil

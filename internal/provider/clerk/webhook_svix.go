@@ -36,7 +36,7 @@ const byHand = ". Clerk does not document this way of setting up a webhook, so i
 	"without options.provision"
 
 // regionForm is strict, because the region becomes a part of a host name.
-var regionForm, appForm = regexp.MustCompile(`^[a-z]{2}$`), regexp.MustCompile(`^app_[A-Za-z0-9]{1,64}$`) //nolint:gochecknoglobals // constants, if Go had such
+var regionForm, appForm = regexp.MustCompile(`^[a-z]{2}$`), regexp.MustCompile(`^app_[A-Za-z0-9]{1,64}$`)
 
 // svix is a session with the Svix application of an instance.
 type svix struct {

@@ -59,3 +59,44 @@ func TestAuth0Page(t *testing.T) {
 		},
 	}.run(t)
 }
+
+func TestClerkPage(t *testing.T) {
+	t.Parallel()
+	instance := demoprovider.NewClerk(demoprovider.NewAccount(5), time.Now)
+	instance.Svix.Local = true
+	// secret is the signing secret of the endpoint that authsync made.
+	secret := func(s *scene) string {
+		s.t.Helper()
+		all := instance.Svix.All()
+		require.Len(s.t, all, 1)
+		return all[0].Secret
+	}
+	walk{
+		file: "docs/providers/clerk.md",
+		begin: func(t *testing.T) *scene {
+			t.Helper()
+			s := withShop(t)
+			t.Cleanup(instance.Svix.Posted)
+			s.put("clerk", map[string]any{"options": map[string]string{"base_url": userapitest.Start(t, instance)}}) // in place of Clerk's own
+			return s
+		},
+		paste: func(*scene) []string { return []string{"sk_live_…", demoprovider.ClerkKey} },
+		commands: map[string]step{
+			"authsync integrations set shop clerk --provision --secret-key-env CLERK_SECRET_KEY": {after: func(s *scene) {
+				require.Contains(s.t, s.last("✓"), "✓ test event arrived")
+				s.values["before"] = secret(s)
+				s.count(5, `SELECT count(*) FROM capydb_auth.users`)
+			}},
+			"authsync integrations get shop clerk": {after: func(s *scene) {
+				require.Contains(s.t, s.last("Webhook set up"), "The provider has it as it should be.")
+			}},
+			"authsync integrations set shop clerk --provision --generate-secret --add-secret": {after: func(s *scene) {
+				require.NotEqual(s.t, s.values["before"], secret(s))
+			}},
+			"authsync integrations set shop clerk --webhook-signing-secret-file -": {input: func(s *scene) string { return secret(s) + "\n" }},
+		},
+		blocks: map[string]step{
+			"✓ permissions: the credentials have the permissions that Clerk requires": {untested: "the command above prints it"},
+		},
+	}.run(t)
+}
