@@ -73,6 +73,7 @@ func (d *Dev) startDemoProvider(ctx context.Context, wanted bool) (stopFunc, err
 	serving := serveHTTP(listener, demo, d.log, make(chan error, 1))
 	stop := func(ctx context.Context) error {
 		to.Close()
+		demo.Auth0.Events.End()
 		return serving(ctx)
 	}
 	d.progress("the demo provider answers at " + d.DemoProvider)

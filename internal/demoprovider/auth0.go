@@ -46,6 +46,8 @@ type Auth0 struct {
 	Plain bool
 	// Streams are the event streams. Scope must hold what their calls need.
 	Streams Auth0Streams
+	// Events is the Events API; Scope must hold what it needs.
+	Events Auth0Events
 
 	url    string
 	state  sync.Mutex
@@ -124,6 +126,8 @@ func (a *Auth0) answer(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 	case !good:
 		auth0Error(w, http.StatusUnauthorized, "Invalid token "+token, "invalid_token")
+	case path == "events" && r.Method == http.MethodGet:
+		a.events(w, r)
 	case path == "event-streams" || strings.HasPrefix(path, "event-streams/"):
 		a.streams(w, r, path)
 	case (path == "organizations" || strings.HasPrefix(path, "organizations/")) && r.Method == http.MethodGet:

@@ -49,7 +49,7 @@ func NewDemo(s *State, now func() time.Time) *Demo {
 		Clerk: NewClerk(NewAccount(clerkUsers), now), Auth0: NewAuth0(NewAccount(auth0Users), now), BetterAuth: NewBetterAuth(NewAccount(betterAuthUsers), now),
 		Changed: func() error { return nil }, now: now,
 	}
-	d.Auth0.Scope = "read:users " + Auth0OrganizationScopes + " " + Auth0StreamScopes + " " + Auth0ManageScopes
+	d.Auth0.Scope = "read:users " + Auth0OrganizationScopes + " " + Auth0StreamScopes + " " + Auth0EventScope + " " + Auth0ManageScopes
 	d.Clerk.Svix.Local = true
 	d.Auth0.Streams.Local, d.Auth0.Streams.Limit = true, 8
 	demoOrganizations(&d.Clerk.Organizations)
@@ -185,6 +185,9 @@ func (d *Demo) Apply(ctx context.Context, c Change) (User, error) {
 		return User{}, err
 	}
 	body, err := d.Send(ctx, name, s, c.LoseWebhook)
+	if name == provider.Auth0 && len(body) > 0 {
+		d.Auth0.Events.Publish(d.now(), body) // whoever pulls does not miss a webhook
+	}
 	if err == nil && c.LoseWebhook && name == provider.Auth0 {
 		d.Auth0.Streams.AddFailed(StreamID, body) // as a delivery that has failed; see redeliver
 	}

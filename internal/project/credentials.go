@@ -209,6 +209,7 @@ func optionForms() map[string]string {
 		"signature_formats": "an array of strings",
 		"base_url":          "a string",
 		"exclude":           `an array of strings, such as ["last_ip", "user_metadata.ssn"]`,
+		"pull":              "true or false",
 		"definition":        "an object with signature, types, records and more: docs/custom-providers.md",
 		"provision":         "true or false",
 		"reconcile":         "an object with every, such as \"24h\", and max_deleted_percent, both optional",

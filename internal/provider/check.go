@@ -62,6 +62,7 @@ func CheckOwner(name string, c Credentials, o Options) error {
 		{c.SessionToken != "", "credentials.session_token", []string{BetterAuth}},
 		{c.DatabaseURL != "", "credentials.database_url", []string{BetterAuth}},
 		{o.Source != nil, "options.source", []string{BetterAuth}},
+		{o.Pull, "options.pull", []string{Auth0}},
 	} {
 		if field.given && !slices.Contains(field.owners, name) {
 			titles := make([]string, len(field.owners))

@@ -120,6 +120,9 @@ type Options struct {
 	// Source are the tables with the users of a Better Auth server, which are read instead of its
 	// admin API.
 	Source *UserTables `json:"source,omitempty"`
+	// Pull has authsync fetch the provider's events itself, so that the provider need not reach it.
+	// Webhooks are accepted all the same.
+	Pull bool `json:"pull,omitempty"`
 	// Definition is that of a provider of the customer's own, as JSON; see package custom.
 	Definition json.RawMessage `json:"definition,omitempty"`
 	// Exclude are the fields that are never stored, by key ("last_ip", wherever it is) or by path ("user_metadata.ssn");

@@ -10,7 +10,7 @@ package auth0
 import "github.com/authsync/authsync/internal/provider"
 
 // Provider is Auth0. It uses the credentials webhook_signing_secret, webhook_authorization, domain,
-// client_id and client_secret, and the options absent_fields, record_types and base_url.
+// client_id and client_secret, and the options absent_fields, record_types, base_url and pull.
 type Provider struct{}
 
 // New returns Auth0.

@@ -48,6 +48,10 @@ func checkFetch(c provider.Credentials, o provider.Options) error {
 			return err
 		}
 	}
+	if missing := missingOf(c); o.Pull && len(missing) > 0 {
+		return fmt.Errorf("options.pull needs %s (of an application that may use the Management API with read:events; %s)",
+			strings.Join(missing, ", "), wherePermission)
+	}
 	_, err := baseURL(c, o)
 	return err
 }

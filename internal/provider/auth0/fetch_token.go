@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +20,21 @@ type tokens struct {
 	mu    sync.Mutex
 	token string
 	until time.Time
+	scope []string
+}
+
+// current returns the token, however old; empty if there is none.
+func (t *tokens) current() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.token
+}
+
+// granted returns the permissions of the token; empty if Auth0 did not say.
+func (t *tokens) granted() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.scope
 }
 
 // drop forgets a rejected token, unless it has already been replaced.
@@ -48,6 +64,10 @@ func (s *source) token(ctx context.Context) (string, error) {
 // keepToken caches a token; the caller holds the lock.
 func (s *source) keepToken(answer tokenAnswer) {
 	life := time.Duration(min(answer.ExpiresIn, 1<<30)) * time.Second
+	s.tokens.scope = nil
+	if answer.Scope != nil {
+		s.tokens.scope = strings.Fields(*answer.Scope)
+	}
 	s.tokens.token, s.tokens.until = answer.AccessToken, s.client.Now().Add(life-min(life/10, 5*time.Minute))
 }
 

@@ -41,7 +41,7 @@ type Client struct {
 // NewClient creates a client for the provider with that name, as in "Clerk". The first secret
 // identifies the account, whose rate limit is shared; no secret appears in an error.
 func NewClient(name string, d Deps, r Rate, secrets ...provider.Secret) *Client {
-	d = d.withDefaults()
+	d = d.WithDefaults()
 	c := &Client{name: name, deps: d, limiter: d.Limits.of(secrets[0], r)}
 	for _, secret := range secrets {
 		c.secrets = append(c.secrets, string(secret))

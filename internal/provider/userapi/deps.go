@@ -70,7 +70,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (d Deps) withDefaults() Deps {
+// WithDefaults returns the dependencies with the defaults of their comments.
+func (d Deps) WithDefaults() Deps {
 	if d.Transport == nil {
 		d.Transport = egress.New(egress.Config{}).Transport()
 	}
