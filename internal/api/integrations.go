@@ -102,6 +102,9 @@ func (a *API) putIntegration(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if err := a.addPulls(r.Context(), p.ID, &body); err != nil {
+		return answer{}, err
+	}
 	body.Config.Backfill = a.autoBackfill(r.Context(), p.ID, i)
 	if body.Config.Webhook, err = a.webhookOf(r.Context(), p.ID, kind.Name(), false); err != nil {
 		return answer{}, err
@@ -132,6 +135,9 @@ func (a *API) getIntegration(r *http.Request) (answer, error) {
 	}
 	body, err := a.integrationOf(r, p.ID, i)
 	if err != nil {
+		return answer{}, err
+	}
+	if err := a.addPulls(r.Context(), p.ID, &body); err != nil {
 		return answer{}, err
 	}
 	if body.Secrets, err = a.verifyingSecrets(r.Context(), p.ID, i); err != nil {
@@ -175,11 +181,15 @@ func (a *API) listIntegrations(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	bodies := make([]wire.Integration, len(list))
+	bodies, each := make([]wire.Integration, len(list)), make([]*wire.Integration, len(list))
 	for n, i := range list {
 		if bodies[n], err = a.integrationOf(r, p.ID, i); err != nil {
 			return answer{}, err
 		}
+		each[n] = &bodies[n]
+	}
+	if err := a.addPulls(r.Context(), p.ID, each...); err != nil {
+		return answer{}, err
 	}
 	return pageOf(r, bodies, func(i wire.Integration) string { return i.Provider })
 }

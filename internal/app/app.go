@@ -48,6 +48,7 @@ import (
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider/keyset"
+	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/redact"
 	"github.com/authsync/authsync/internal/seal"
 	"github.com/authsync/authsync/internal/sync/provision"
@@ -107,7 +108,8 @@ type App struct {
 	accounts   source.Accounts
 	// identifiers are the same accounts, for the stores, which are made before them.
 	identifiers atomic.Pointer[source.Integrations]
-	shared      *source.Shared // for reading single users
+	limits      *userapi.Limits // of the providers' accounts
+	shared      *source.Shared  // for reading single users
 	backfills   *syncrun.Store
 	endRuns     func() // closes what unfinished runs keep open
 	refreshes   *refresh.Queue
@@ -162,6 +164,7 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 		{"backfills", a.startBackfills},
 		{"outbox", a.startOutbox},
 		{"workers", a.startWorkers},
+		{"pulls", a.startPulls},
 		{"management", a.startManagement},
 		{"project metrics", a.startProjectMetrics},
 		{"watch", a.startWatch},

@@ -23,7 +23,8 @@ import (
 // startBackfills creates the store of sync runs and its dependencies.
 func (a *App) startBackfills(context.Context) (stopFunc, error) {
 	transport := a.guard.Transport()
-	deps := userapi.Deps{Transport: transport, Limits: userapi.NewLimits()}
+	a.limits = userapi.NewLimits()
+	deps := userapi.Deps{Transport: transport, Limits: a.limits}
 	integrations := &source.Integrations{
 		Credentials: a.stored.Credentials,
 		Deps: func(ctx context.Context, projectID uuid.UUID) (userapi.Deps, error) {

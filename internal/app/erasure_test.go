@@ -310,7 +310,9 @@ func TestAnErasureGoesOnWhenItsProcessDies(t *testing.T) {
 	require.NoError(t, err)
 	begun, err := e.api.EraseUser(t.Context(), "shop", hisID)
 	require.NoError(t, err)
-	left := func() int { return e.count(t, in.mirror, `SELECT count(*) FROM capydb_auth.changes WHERE record_id = $1`, hisID) }
+	left := func() int {
+		return e.count(t, in.mirror, `SELECT count(*) FROM capydb_auth.changes WHERE record_id = $1`, hisID)
+	}
 	waittest.Until(t, func() bool { return left() < 99_000 })
 	e.kill(t)
 	require.Positive(t, left(), "it was in the middle")

@@ -63,6 +63,8 @@ func signing(i client.Integration) string {
 		return "authorization"
 	case definitionOf(i).Signature.KeySetURL != "":
 		return "public keys"
+	case i.Pull != nil:
+		return "none (events are pulled)"
 	default:
 		return "none yet"
 	}
@@ -170,6 +172,9 @@ func (s *session) newIntegrationsShow() *cobra.Command {
 				return s.printJSON(i)
 			}
 			if err := s.printIntegrations(args[0], i); err != nil {
+				return err
+			}
+			if err := s.printPull(i.Pull); err != nil {
 				return err
 			}
 			if err := s.printDefinition(i); err != nil {

@@ -43,6 +43,9 @@ update: and delete:event_streams. Clerk: give the secret key; Clerk does not doc
 so if it has changed, the command says how to do it by hand. The server must be
 reachable at AUTHSYNC_PUBLIC_URL.
 
+--option pull=true has authsync fetch the events of Auth0 itself (permission read:events),
+so that no public URL is needed; get shows how that is going.
+
 --generate-secret generates the signing secret, for Better Auth and Auth0, and prints
 it once: authsync never shows it again. Clerk generates its own.`,
 		Example: "  authsync integrations set shop clerk\n" +
@@ -101,6 +104,12 @@ it once: authsync never shows it again. Clerk generates its own.`,
 			}
 			if err := s.printBackfillStart(args[0], name, i.Config.Backfill); err != nil {
 				return err
+			}
+			if i.Pull != nil {
+				if err := s.printf("Events are pulled, so that %s need not reach the URL above. To see how that is going: authsync integrations get %s %s\n",
+					name, args[0], name); err != nil {
+					return err
+				}
 			}
 			return s.printReconcileSchedule(i.Config.Reconcile)
 		},

@@ -11,6 +11,7 @@ type (
 	Project            = wire.Project
 	Integration        = wire.Integration
 	CredentialState    = wire.CredentialState
+	Pull               = wire.Pull
 	VerifyingSecret    = wire.VerifyingSecret
 	ProvisionedWebhook = wire.ProvisionedWebhook
 	ProvisionStep      = wire.ProvisionStep

@@ -104,7 +104,9 @@ type Config struct {
 	DatabaseLimitBytes  int64
 	Workers             int
 	DatabaseConnections int
-	ShutdownTimeout     time.Duration
+	// PullConnections is the maximum number of integrations whose events are pulled at the same time.
+	PullConnections int
+	ShutdownTimeout time.Duration
 
 	AllowTargets         egress.Targets
 	AllowDatabaseTargets egress.Targets

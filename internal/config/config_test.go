@@ -56,6 +56,7 @@ func TestLoad(t *testing.T) {
 			"AUTHSYNC_PROJECT_QUOTA_BYTES":    "1073741824",
 			"AUTHSYNC_WORKERS":                "3",
 			"AUTHSYNC_DATABASE_CONNECTIONS":   "5",
+			"AUTHSYNC_PULL_CONNECTIONS":       "7",
 			"AUTHSYNC_SHUTDOWN_TIMEOUT":       "2s",
 			"AUTHSYNC_ALLOW_TARGETS":          "10.1.0.0/16, Billing.internal,192.168.1.7",
 			"AUTHSYNC_ALLOW_DATABASE_TARGETS": "private, 127.0.0.1",
@@ -86,6 +87,7 @@ func TestLoad(t *testing.T) {
 		require.EqualValues(t, 1<<30, c.ProjectQuotaBytes)
 		require.Equal(t, 3, c.Workers)
 		require.Equal(t, 5, c.DatabaseConnections)
+		require.Equal(t, 7, c.PullConnections)
 		require.Equal(t, 2*time.Second, c.ShutdownTimeout)
 		require.Equal(t, "10.1.0.0/16,192.168.1.7/32,billing.internal", c.AllowTargets.String())
 		require.Equal(t, "private,127.0.0.1/32", c.AllowDatabaseTargets.String())

@@ -333,3 +333,27 @@ func TestAProviderThatADefinitionDescribes(t *testing.T) {
 	require.Equal(t, provider.ClearAbsent, options.AbsentFields)
 	require.JSONEq(t, definition, string(options.Definition))
 }
+
+// Pulling is turned on by a box, and the page says how it is going.
+func TestPullIsTurnedOnAndShown(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	_, err := s.Store.PutIntegration(t.Context(), s.shop.ID, provider.Auth0, map[string]json.RawMessage{
+		"domain": json.RawMessage(`"shop.eu.auth0.com"`), "client_id": json.RawMessage(`"c"`), "client_secret": json.RawMessage(`"s"`),
+	}, json.RawMessage(`{"base_url": "http://127.0.0.1:1"}`)) // where nobody answers
+	require.NoError(t, err)
+	page := s.get(t, s.path("integrations", "auth0"), s.all)
+	require.NotContains(t, page.words, "Pulled events")
+	f := page.formWith(t, "options")
+	require.False(t, f.values.Has("pull"))
+	f.values.Set("pull", "yes")
+	s.do(t, f, s.all)
+	waittest.Until(t, func() bool {
+		page = s.get(t, s.path("integrations", "auth0"), s.all)
+		return strings.Contains(page.words, "failing")
+	})
+	require.Contains(t, page.words, "Pulled events")
+	require.Contains(t, page.words, "get a token of Auth0")
+	require.Contains(t, page.words, "Not needed: events are pulled.")
+	require.True(t, page.formWith(t, "options").values.Has("pull"))
+}

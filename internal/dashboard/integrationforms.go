@@ -218,6 +218,7 @@ type optionsShown struct {
 	Organizations, Sessions bool
 	Every                   string // empty: the default
 	ClearAbsent             bool
+	Pull                    bool
 }
 
 // Intervals are those of a scheduled comparison that the form offers.
@@ -231,7 +232,7 @@ func (o optionsShown) Offers(interval string) bool { return slices.Contains(o.In
 func optionsOf(stored json.RawMessage) optionsShown {
 	var options provider.Options
 	_ = json.Unmarshal(stored, &options) // the server has written them
-	shown := optionsShown{ClearAbsent: options.AbsentFields == provider.ClearAbsent}
+	shown := optionsShown{ClearAbsent: options.AbsentFields == provider.ClearAbsent, Pull: options.Pull}
 	_, shown.Organizations = options.Mirrors("organization")
 	_, shown.Sessions = options.Mirrors("session")
 	if options.Reconcile != nil {
@@ -263,6 +264,10 @@ func optionsOrder(v *visit) (map[string]any, error) {
 		reconcile["every"] = every
 	}
 	options["reconcile"] = reconcile
+	delete(options, "pull")
+	if v.entered("pull") != "" {
+		options["pull"] = true
+	}
 	delete(options, "absent_fields")
 	if v.entered("absent_fields") != "" {
 		options["absent_fields"] = v.entered("absent_fields")

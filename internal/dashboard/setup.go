@@ -22,6 +22,8 @@ type setup struct {
 	Provisions string
 	// Absent says that the provider sends whole objects, so that option absent_fields is of use.
 	Absent bool
+	// Pulls says that events can be pulled, so that option pull is of use.
+	Pulls bool
 }
 
 // way is one in which users can be read.
@@ -58,7 +60,7 @@ func setupOf(providerName string) setup {
 				"Choose Authorization: Bearer, and the signing secret as the token.",
 				"Subscribe to all types of user, organization, organization.member and organization.member.role.",
 			},
-			Generates: true, Absent: true,
+			Generates: true, Absent: true, Pulls: true,
 			Provisions: "The application also needs the permissions read:, create:, update: and delete:event_streams.",
 			Ways: []way{{
 				Title: "An application with access to the Management API",

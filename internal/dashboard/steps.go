@@ -22,10 +22,30 @@ type step struct {
 // newest one that is in the mirror.
 func (d *integrationData) steps(projectID string, last, applied *wire.Event) []step {
 	all := []step{d.urlStep(last), d.secretStep(), d.messageStep(projectID, last), d.rowStep(projectID, last, applied)}
+	if d.Integration.Pull != nil { // then webhooks are not needed
+		for i := range all[:2] {
+			if all[i].State == "waiting" {
+				all[i].State, all[i].Text = "optional", "Not needed: events are pulled."
+			}
+		}
+		all = append([]step{d.pullStep()}, all...)
+	}
 	if len(d.Setup.Ways) > 0 {
 		all = append(all, d.backfillStep())
 	}
 	return all
+}
+
+func (d *integrationData) pullStep() step {
+	p := d.Integration.Pull
+	s := step{Title: "Pull events from " + provider.Title(d.Provider), State: "waiting", Link: "#pull", Text: "Waiting for a connection…"}
+	switch {
+	case p.State == "connected":
+		s.State, s.Text = "done", "Events come as they happen."
+	case p.WaitReason != nil:
+		s.State, s.Text = "failed", *p.WaitReason
+	}
+	return s
 }
 
 func (d *integrationData) urlStep(last *wire.Event) step {

@@ -30,6 +30,7 @@ func controlChecks() []controlCheck {
 		{"jobs", "none is stuck or failing", stuckJobs},
 		{"messages", "none has waited for long", conditions(watch.LaggingProjects)},
 		{"rejected requests", "none within the last hour", conditions(watch.RejectedRequests)},
+		{"pulls", "none is failing", pulls},
 		{"failed events", "there are none", failedEvents},
 		{"deliveries", "none failed", failedDeliveries},
 		{"inbox partitions", "each day has its own", conditions(watch.MissingPartitions)},

@@ -361,7 +361,7 @@ func TestVersionGrowsWithEachStatementOnProjectsAndIntegrations(t *testing.T) {
 		`UPDATE authsync.integrations SET options = '{"a": 1}'`,
 		`DELETE FROM authsync.integrations`,
 		`DELETE FROM authsync.projects`,
-		`TRUNCATE authsync.integrations`,
+		`TRUNCATE authsync.integrations CASCADE`,
 	} {
 		_, err := b.pool.Exec(t.Context(), statement)
 		require.NoError(t, err, statement)

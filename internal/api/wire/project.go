@@ -38,12 +38,28 @@ type Integration struct {
 	Secrets []VerifyingSecret `json:"secrets,omitempty"`
 	Options json.RawMessage   `json:"options"`
 	Config  IntegrationConfig `json:"config"`
+	// Pull is how pulling the provider's events is going; nil without the option pull.
+	Pull *Pull `json:"pull,omitempty"`
 	// Fault says why the integration cannot be used; empty if it can.
 	Fault string `json:"fault,omitempty"`
 	// AccountMark names the account whose users the mirror has; nil: it is not known.
 	AccountMark *string   `json:"account_mark"`
 	CreatedAt   time.Time `json:"created_at"`
 	UpdatedAt   time.Time `json:"updated_at"`
+}
+
+// Pull is how pulling a provider's events is going.
+type Pull struct {
+	State          string     `json:"state"`           // connected, waiting, failing
+	ConnectedSince *time.Time `json:"connected_since"` // nil: it is not
+	CursorMovedAt  *time.Time `json:"cursor_moved_at"`
+	Messages       int64      `json:"messages"`
+	LastMessageAt  *time.Time `json:"last_message_at"`
+	WaitReason     *string    `json:"wait_reason"` // nil: nothing is wrong
+	RetryAt        *time.Time `json:"retry_at"`
+	LostAt         *time.Time `json:"lost_at"` // nil: nothing was lost
+	LostReason     *string    `json:"lost_reason"`
+	ReconcileDue   bool       `json:"reconcile_due"`
 }
 
 // CredentialState tells whether a credential is set, and how many of it.

@@ -141,6 +141,15 @@ SELECT s.id, (SELECT coalesce(bool_or(r.made), false) FROM requested AS r) AS ma
 func (in *Inbox) store(ctx context.Context, deliveries []Message) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, in.config.CommitTimeout)
 	defer cancel()
+	ids, made, err := insertMessages(ctx, in.pool, deliveries)
+	if err == nil && made {
+		in.wakeWorkers(ctx)
+	}
+	return ids, err
+}
+
+// insertMessages inserts messages and what is needed to apply them; made reports that a job is new.
+func insertMessages(ctx context.Context, db querier, deliveries []Message) (ids []int64, made bool, err error) {
 	n := len(deliveries)
 	projects, providers, names, proofs := make([][16]byte, n), make([]string, n), make([]string, n), make([]string, n)
 	times, headers, bodies, excluded := make([]time.Time, n), make([]string, n), make([][]byte, n), make([]string, n)
@@ -153,23 +162,19 @@ func (in *Inbox) store(ctx context.Context, deliveries []Message) ([]int64, erro
 		if len(d.Excluded) > 0 {
 			names, err := json.Marshal(d.Excluded)
 			if err != nil {
-				return nil, fmt.Errorf("write the excluded fields: %w", err)
+				return nil, false, fmt.Errorf("write the excluded fields: %w", err)
 			}
 			excluded[i] = string(names)
 		}
 	}
-	rows, err := in.pool.Query(ctx, storeMessages, projects, providers, names, proofs, times, headers, bodies, excluded)
+	rows, err := db.Query(ctx, storeMessages, projects, providers, names, proofs, times, headers, bodies, excluded)
 	if err != nil {
-		return nil, fmt.Errorf("insert deliveries: %w", err)
+		return nil, false, fmt.Errorf("insert deliveries: %w", err)
 	}
-	ids := make([]int64, 0, n)
+	ids = make([]int64, 0, n)
 	var id int64
-	var made bool
 	if _, err := pgx.ForEachRow(rows, []any{&id, &made}, func() error { ids = append(ids, id); return nil }); err != nil {
-		return nil, fmt.Errorf("insert deliveries: %w", err)
+		return nil, false, fmt.Errorf("insert deliveries: %w", err)
 	}
-	if made {
-		in.wakeWorkers(ctx)
-	}
-	return ids, nil
+	return ids, made, nil
 }

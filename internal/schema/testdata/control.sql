@@ -248,6 +248,33 @@ $$;
 
 COMMENT ON FUNCTION authsync.claim_idempotency_key(p_api_key_id uuid, p_key_hash bytea, p_request_hash bytea, p_claim uuid, p_busy_for interval, p_keep interval, p_most integer, p_now timestamp with time zone) IS 'Lets one attempt at an API call proceed, and returns its answer to the others.';
 
+CREATE FUNCTION authsync.claim_pulls(p_claimed_by uuid, p_limit integer, p_now timestamp with time zone, p_until timestamp with time zone) RETURNS TABLE(project_id uuid, provider text, cursor text, origin text, since timestamp with time zone, consecutive_failures integer, reconcile_due boolean, changed_at timestamp with time zone)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN QUERY
+    WITH free AS (
+        SELECT p.project_id, p.provider, i.updated_at
+        FROM authsync.pulls AS p
+        JOIN authsync.integrations AS i ON i.project_id = p.project_id AND i.provider = p.provider
+        WHERE i.options @> '{"pull": true}'
+          AND (p.claimed_by IS NULL OR p.claimed_until <= p_now)
+          AND (p.retry_at IS NULL OR p.retry_at <= p_now)
+        ORDER BY p.last_ended_at NULLS FIRST, p.project_id, p.provider
+        LIMIT p_limit
+        FOR UPDATE OF p SKIP LOCKED
+    )
+    UPDATE authsync.pulls AS p
+    SET claimed_by = p_claimed_by, claimed_until = p_until
+    FROM free AS f
+    WHERE p.project_id = f.project_id AND p.provider = f.provider
+    RETURNING p.project_id, p.provider, p.cursor, p.origin, p.since, p.consecutive_failures, p.reconcile_due, f.updated_at;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.claim_pulls(p_claimed_by uuid, p_limit integer, p_now timestamp with time zone, p_until timestamp with time zone) IS 'Gives a puller integrations whose events it may pull for a while.';
+
 CREATE FUNCTION authsync.client_lock_key(p_client_id text) RETURNS bigint
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -405,14 +432,6 @@ BEGIN
             RETURN EXISTS (SELECT FROM authsync.sync_runs AS b WHERE b.id = p_subject::uuid AND b.state IN ('running', 'waiting'));
         WHEN 'repair_mirror' THEN
             RETURN EXISTS (SELECT FROM authsync.mirror_repairs AS r WHERE r.project_id = p_subject::uuid AND r.finished_at IS NULL);
-        WHEN 'provision_webhook' THEN
-            RETURN EXISTS (
-                SELECT
-                FROM authsync.provisioned_webhooks AS w
-                JOIN authsync.integrations AS i ON i.project_id = w.project_id AND i.provider = w.provider
-                WHERE w.project_id = split_part(p_subject, '/', 1)::uuid AND w.provider = split_part(p_subject, '/', 2)
-                  AND w.state IN ('pending', 'testing') AND i.options ->> 'provision' = 'true'
-            );
         ELSE
             RETURN false;
     END CASE;
@@ -642,6 +661,20 @@ END;
 $_$;
 
 COMMENT ON FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) IS 'Makes the inbox''s partitions of some days, and of all days that have rows in the default partition.';
+
+CREATE FUNCTION authsync.prepare_pull() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    INSERT INTO authsync.pulls (project_id, provider, since)
+    VALUES (NEW.project_id, NEW.provider, NEW.updated_at)
+    ON CONFLICT (project_id, provider) DO UPDATE SET retry_at = NULL, consecutive_failures = 0;
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.prepare_pull() IS 'Makes the row of an integration whose events are to be pulled; an old one is tried anew at once.';
 
 CREATE FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_order_keys text[]) RETURNS bigint
     LANGUAGE plpgsql
@@ -1060,6 +1093,31 @@ $$;
 
 COMMENT ON FUNCTION authsync.remove_project(p_id uuid) IS 'Removes a project with all that belongs to it here; its own database stays.';
 
+CREATE FUNCTION authsync.renew_pulls(p_claimed_by uuid, p_until timestamp with time zone) RETURNS TABLE(project_id uuid, provider text, changed_at timestamp with time zone)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN QUERY
+    WITH mine AS (
+        SELECT p.project_id, p.provider, i.updated_at
+        FROM authsync.pulls AS p
+        JOIN authsync.integrations AS i ON i.project_id = p.project_id AND i.provider = p.provider
+        WHERE p.claimed_by = p_claimed_by
+          AND i.options @> '{"pull": true}'
+        ORDER BY p.project_id, p.provider
+        FOR UPDATE OF p
+    )
+    UPDATE authsync.pulls AS p
+    SET claimed_until = p_until
+    FROM mine AS m
+    WHERE p.project_id = m.project_id AND p.provider = m.provider
+    RETURNING m.project_id, m.provider, m.updated_at;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.renew_pulls(p_claimed_by uuid, p_until timestamp with time zone) IS 'Prolongs the claims of a puller on integrations that are still to be pulled.';
+
 CREATE FUNCTION authsync.repeated_changes(p_destination_id uuid, p_lost_to bigint, p_found_at timestamp with time zone, p_change_ids bigint[], p_record_types text[], p_record_ids text[], p_user_ids text[], p_organization_ids text[], p_event_ids text[], p_providers text[], p_changed_at timestamp with time zone[]) RETURNS TABLE(change_id bigint, applied_at timestamp with time zone, delivery_id bigint, delivery_state text, is_complete boolean, is_known boolean)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1207,11 +1265,6 @@ CREATE FUNCTION authsync.request_idle(p_looked_before timestamp with time zone) 
             SELECT 'backfill', b.id::text, jsonb_build_object('run_id', b.id, 'project_id', b.project_id, 'run_kind', b.kind)
             FROM authsync.sync_runs AS b
             WHERE b.state IN ('running', 'waiting')
-            UNION ALL
-            SELECT 'provision_webhook', h.project_id || '/' || h.provider,
-                jsonb_build_object('project_id', h.project_id, 'provider', h.provider)
-            FROM authsync.provisioned_webhooks AS h
-            WHERE h.state IN ('pending', 'testing')
         ) AS w
         LEFT JOIN authsync.job_requests AS r ON r.kind = w.kind AND r.subject = w.subject
         WHERE r.job_id IS NULL AND authsync.has_work(w.kind, w.subject)
@@ -1720,7 +1773,6 @@ DECLARE
         WHEN 'deliver' THEN 'deliver'
         WHEN 'refresh_users' THEN 'refreshes'
         WHEN 'backfill' THEN 'backfills'
-        WHEN 'provision_webhook' THEN 'webhooks'
         ELSE 'default'
     END;
     v_id    bigint;
@@ -2846,62 +2898,90 @@ CREATE VIEW authsync.project_usage AS
 
 COMMENT ON VIEW authsync.project_usage IS 'How much each project has stored in the inbox, about; see AUTHSYNC_PROJECT_QUOTA_BYTES.';
 
-CREATE TABLE authsync.provisioned_webhooks (
+CREATE TABLE authsync.pulls (
     project_id uuid NOT NULL,
     provider text NOT NULL,
-    state text DEFAULT 'pending'::text NOT NULL,
-    request_seq bigint DEFAULT 1 NOT NULL,
-    problem text,
-    missing_permissions text[] DEFAULT '{}'::text[] NOT NULL,
-    allowed_at timestamp with time zone,
-    webhook_id text,
-    is_made boolean DEFAULT false NOT NULL,
-    url text,
-    event_types text[] DEFAULT '{}'::text[] NOT NULL,
-    ensured_at timestamp with time zone,
-    test_event_id text,
-    test_sent_at timestamp with time zone,
-    arrived_at timestamp with time zone,
-    differences text[] DEFAULT '{}'::text[] NOT NULL,
-    compared_at timestamp with time zone,
-    lease uuid,
-    leased_until timestamp with time zone,
-    requested_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT provisioned_webhooks_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'testing'::text, 'ready'::text, 'blocked'::text])))
-);
+    cursor text,
+    origin text,
+    since timestamp with time zone NOT NULL,
+    cursor_moved_at timestamp with time zone,
+    messages bigint DEFAULT 0 NOT NULL,
+    last_message_at timestamp with time zone,
+    claimed_by uuid,
+    claimed_until timestamp with time zone,
+    connected_since timestamp with time zone,
+    last_ended_at timestamp with time zone,
+    retry_at timestamp with time zone,
+    wait_reason text,
+    consecutive_failures integer DEFAULT 0 NOT NULL,
+    reconcile_due boolean DEFAULT false NOT NULL,
+    lost_at timestamp with time zone,
+    lost_reason text,
+    CONSTRAINT pulls_claimed_until_check CHECK (((claimed_by IS NULL) = (claimed_until IS NULL))),
+    CONSTRAINT pulls_cursor_check CHECK (((cursor IS NULL) OR (origin IS NOT NULL)))
+)
+WITH (fillfactor='50');
 
-COMMENT ON TABLE authsync.provisioned_webhooks IS 'Webhooks that authsync sets up at the providers by itself, one row per integration that ever asked for it.';
+COMMENT ON TABLE authsync.pulls IS 'Integrations whose events are, or were, pulled (option pull), and how far. For people there is the view pull_health.';
 
-COMMENT ON COLUMN authsync.provisioned_webhooks.state IS 'pending: to be set up, or changed; testing: a test event is under way; ready; blocked: a person has to act, see problem.';
+COMMENT ON COLUMN authsync.pulls.cursor IS 'The provider''s own mark of the last event that was stored; NULL: none was yet. It moves in the transaction that stores the events before it.';
 
-COMMENT ON COLUMN authsync.provisioned_webhooks.request_seq IS 'Grows with each request: what was done for an earlier one says nothing about this one.';
+COMMENT ON COLUMN authsync.pulls.origin IS 'Address of the provider that the cursor belongs to; at another address it means nothing.';
 
-COMMENT ON COLUMN authsync.provisioned_webhooks.problem IS 'Why it is not ready; NULL: nothing is known to be wrong.';
+COMMENT ON COLUMN authsync.pulls.since IS 'From when on events are read as long as there is no cursor.';
 
-COMMENT ON COLUMN authsync.provisioned_webhooks.missing_permissions IS 'The permissions that the credentials lack at the provider; nothing is changed there before they have them.';
+COMMENT ON COLUMN authsync.pulls.messages IS 'How many messages were stored in the inbox.';
 
-COMMENT ON COLUMN authsync.provisioned_webhooks.allowed_at IS 'When the credentials were found to have all permissions.';
+COMMENT ON COLUMN authsync.pulls.claimed_by IS 'The puller, one per process, that may connect and move the cursor; NULL: none.';
 
-COMMENT ON COLUMN authsync.provisioned_webhooks.webhook_id IS 'The provider''s id of the webhook; NULL: none is known.';
+COMMENT ON COLUMN authsync.pulls.claimed_until IS 'When another may take it, unless the puller renews it, which it does every second.';
 
-COMMENT ON COLUMN authsync.provisioned_webhooks.is_made IS 'Whether authsync created it. One that it found is never removed.';
+COMMENT ON COLUMN authsync.pulls.connected_since IS 'Since when the provider has accepted every connection; NULL: it did not accept the last one, or there was none.';
 
-COMMENT ON COLUMN authsync.provisioned_webhooks.url IS 'Where it was last set to go.';
+COMMENT ON COLUMN authsync.pulls.last_ended_at IS 'When the last connection ended; those that have waited longest come first.';
 
-COMMENT ON COLUMN authsync.provisioned_webhooks.event_types IS 'The types that it was last set to send.';
+COMMENT ON COLUMN authsync.pulls.retry_at IS 'No connection before this; NULL: at once.';
 
-COMMENT ON COLUMN authsync.provisioned_webhooks.ensured_at IS 'When it was last made what it should be.';
+COMMENT ON COLUMN authsync.pulls.wait_reason IS 'What is wrong; NULL: nothing is.';
 
-COMMENT ON COLUMN authsync.provisioned_webhooks.test_event_id IS 'The provider''s id of the test event: an event id, or a message id.';
+COMMENT ON COLUMN authsync.pulls.reconcile_due IS 'Events were lost, and the reconcile that finds what they said has not been started yet.';
 
-COMMENT ON COLUMN authsync.provisioned_webhooks.arrived_at IS 'When the test event was found in the inbox.';
+COMMENT ON COLUMN authsync.pulls.lost_at IS 'When events were lost last, because the provider no longer had them, or left them out.';
 
-COMMENT ON COLUMN authsync.provisioned_webhooks.differences IS 'What the last comparison found to differ at the provider.';
+CREATE VIEW authsync.pull_health AS
+ SELECT p.project_id,
+    j.name AS project,
+    p.provider,
+        CASE
+            WHEN (p.wait_reason IS NOT NULL) THEN 'failing'::text
+            WHEN ((p.connected_since IS NOT NULL) AND ((p.claimed_until > clock_timestamp()) OR (p.last_ended_at > (clock_timestamp() - '00:00:30'::interval)))) THEN 'connected'::text
+            ELSE 'waiting'::text
+        END AS state,
+    p.connected_since,
+    p.cursor_moved_at,
+    p.messages,
+    p.last_message_at,
+    p.wait_reason,
+    p.consecutive_failures,
+    p.retry_at,
+    p.lost_at,
+    p.lost_reason,
+    p.reconcile_due
+   FROM ((authsync.pulls p
+     JOIN authsync.projects j ON ((j.id = p.project_id)))
+     JOIN authsync.integrations i ON (((i.project_id = p.project_id) AND (i.provider = p.provider))))
+  WHERE (i.options @> '{"pull": true}'::jsonb)
+  ORDER BY j.name, p.provider;
 
-COMMENT ON COLUMN authsync.provisioned_webhooks.compared_at IS 'When the webhook was last compared with what it should be.';
+COMMENT ON VIEW authsync.pull_health IS 'Integrations whose events are pulled, and what is wrong with them.';
 
-COMMENT ON COLUMN authsync.provisioned_webhooks.lease IS 'Who may change the webhook at the provider now; NULL: nobody does.';
+COMMENT ON COLUMN authsync.pull_health.state IS 'connected: events come as they happen; waiting: for its turn, or for a process with the role worker; failing: see wait_reason.';
+
+COMMENT ON COLUMN authsync.pull_health.cursor_moved_at IS 'When the provider last said how far it is, with or without an event.';
+
+COMMENT ON COLUMN authsync.pull_health.lost_at IS 'When events were lost last; a reconcile finds what they said.';
+
+COMMENT ON COLUMN authsync.pull_health.reconcile_due IS 'That reconcile has not been started yet.';
 
 CREATE TABLE authsync.rate_limits (
     scope text NOT NULL,
@@ -3386,8 +3466,8 @@ ALTER TABLE ONLY authsync.projects
 ALTER TABLE ONLY authsync.projects
     ADD CONSTRAINT projects_pkey PRIMARY KEY (id);
 
-ALTER TABLE ONLY authsync.provisioned_webhooks
-    ADD CONSTRAINT provisioned_webhooks_pkey PRIMARY KEY (project_id, provider);
+ALTER TABLE ONLY authsync.pulls
+    ADD CONSTRAINT pulls_pkey PRIMARY KEY (project_id, provider);
 
 ALTER TABLE ONLY authsync.rate_limits
     ADD CONSTRAINT rate_limits_pkey PRIMARY KEY (scope, bucket);
@@ -3563,6 +3643,12 @@ ALTER TABLE authsync.integrations ENABLE ALWAYS TRIGGER integrations_bump_direct
 
 COMMENT ON TRIGGER integrations_bump_directory_version ON authsync.integrations IS 'Makes every process reload projects and integrations.';
 
+CREATE TRIGGER integrations_prepare_pull AFTER INSERT OR UPDATE ON authsync.integrations FOR EACH ROW WHEN ((new.options @> '{"pull": true}'::jsonb)) EXECUTE FUNCTION authsync.prepare_pull();
+
+ALTER TABLE authsync.integrations ENABLE ALWAYS TRIGGER integrations_prepare_pull;
+
+COMMENT ON TRIGGER integrations_prepare_pull ON authsync.integrations IS 'Makes the row of authsync.pulls for an integration with option pull.';
+
 CREATE TRIGGER projects_bump_directory_version AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON authsync.projects FOR EACH STATEMENT EXECUTE FUNCTION authsync.bump_directory_version();
 
 ALTER TABLE authsync.projects ENABLE ALWAYS TRIGGER projects_bump_directory_version;
@@ -3602,8 +3688,8 @@ ALTER TABLE ONLY authsync.mirror_progress
 ALTER TABLE ONLY authsync.mirror_repairs
     ADD CONSTRAINT mirror_repairs_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
 
-ALTER TABLE ONLY authsync.provisioned_webhooks
-    ADD CONSTRAINT provisioned_webhooks_integration_fkey FOREIGN KEY (project_id, provider) REFERENCES authsync.integrations(project_id, provider) ON DELETE CASCADE;
+ALTER TABLE ONLY authsync.pulls
+    ADD CONSTRAINT pulls_project_id_provider_fkey FOREIGN KEY (project_id, provider) REFERENCES authsync.integrations(project_id, provider) ON DELETE CASCADE;
 
 ALTER TABLE ONLY authsync.refresh_requests
     ADD CONSTRAINT refresh_requests_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;

@@ -1,0 +1,2 @@
+-- Removes the cursors of pulled integrations. What was pulled stays; pulling anew begins at the time of that.
+DROP TABLE authsync.pulls;
