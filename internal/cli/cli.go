@@ -120,7 +120,7 @@ whole unless COLUMNS sets a width. Use --json in scripts.`,
 			root.AddCommand(command)
 		}
 	}
-	add("run", s.newDev(), s.newServe(), s.newMigrate(), s.newConfig())
+	add("run", s.newDev(), s.newServe(), s.newListen(), s.newMigrate(), s.newConfig())
 	add("configure", s.newProjects(), s.newIntegrations(), s.newDestinations(), s.newGrant(), s.newKeys(),
 		s.newExport(), s.newPlan(), s.newApply(), s.newGenerate())
 	add("sync", s.newBackfill(), s.newReconcile(), s.newRefresh(), s.newRedeliver(), s.newErase())

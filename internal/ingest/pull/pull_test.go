@@ -232,7 +232,8 @@ func TestCursorBelongsToItsOrigin(t *testing.T) {
 	of.happen(1)
 	w.run(t)
 	w.waitFor(t, of, event(1))
-	require.NotContains(t, of.Events.Opened(), "of another")
+	require.Equal(t, 1, of.Requests("/events"), "it was not tried")
+	require.Nil(t, ask[*time.Time](t, w, of, "lost_at"))
 	require.Equal(t, of.base, ask[string](t, w, of, "origin"))
 }
 
