@@ -13,10 +13,11 @@ import (
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/svixrelay"
 )
 
 func (s *session) newDev() *cobra.Command {
-	var demoProvider bool
+	var f devFlags
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run a server with everything it needs, PostgreSQL included",
@@ -34,24 +35,38 @@ directory to start over.
 
 --demo-provider also runs stand-ins for Clerk, Auth0 and Better Auth with generated
 users, on this machine only, to try backfill, reconcile, refresh and redeliver without
-an account. From then on every start includes it.`,
+an account. From then on every start includes it.
+
+--provider clerk --key sk_test_… connects project demo to a development instance of
+Clerk: its users are read at once, and its webhooks come through Svix's relay, without
+a public URL (see authsync listen). The key is stored; later starts need not have it.`,
 		Example: "  authsync dev\n" +
 			"  authsync dev --demo-provider\n" +
+			"  authsync dev --provider clerk --key sk_test_abc\n" +
 			"  AUTHSYNC_DATA_DIR=/tmp/try AUTHSYNC_LISTEN=127.0.0.1:0 authsync dev",
 		Args: takes(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return s.dev(cmd.Context(), demoProvider) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
+			return s.dev(cmd.Context(), &f)
+		},
 	}
-	cmd.Flags().BoolVar(&demoProvider, "demo-provider", false, "also run stand-ins for the providers, with users to read")
+	cmd.Flags().BoolVar(&f.demoProvider, "demo-provider", false, "also run stand-ins for the providers, with users to read")
+	cmd.Flags().StringVar(&f.provider, "provider", "", "also connect a real provider: clerk")
+	cmd.Flags().StringVar(&f.key, "key", "", "its API key, of a development instance (sk_test_…)")
+	cmd.Flags().StringVar(&f.baseURL, "base-url", "", "where the provider's API is reached instead of at its own address")
+	cmd.Flags().StringVar(&f.relay, "relay", svixrelay.Address, "address of the relay of its webhooks")
 	return cmd
 }
 
-func (s *session) dev(ctx context.Context, demoProvider bool) error {
+func (s *session) dev(ctx context.Context, f *devFlags) error {
 	c, err := s.settings()
 	if err != nil {
 		return err
 	}
 	d, err := app.StartDev(ctx, app.DevConfig{
-		Config: c, DemoProvider: demoProvider,
+		Config: c, DemoProvider: f.demoProvider,
 		Progress: func(line string) { fmt.Fprintln(s.Err, "authsync: "+line) },
 		Warnings: s.Err,
 	})
@@ -77,6 +92,13 @@ func (s *session) dev(ctx context.Context, demoProvider bool) error {
 			_ = s.notice("authsync: %d more messages came than can be shown", n) // nothing to be done about it
 		})
 	})
+	if f.provider != "" {
+		followed.Go(func() {
+			if err := f.connect(following, s, d, c.DataDir); err != nil && following.Err() == nil {
+				_ = s.notice("authsync: Clerk is not connected: %v", words(err)) // the server runs on
+			}
+		})
+	}
 	err = runUntil(ctx, d.Failed(), c, func(context.Context) {}, d.Stop)
 	unfollow()
 	followed.Wait()

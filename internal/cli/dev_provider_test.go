@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/demoprovider"
+	"github.com/authsync/authsync/internal/testkit/relaytest"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
+)
+
+// One command with a key, and the instance's users are in the mirror, and its webhooks come.
+func TestDevConnectsClerk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	t.Cleanup(func() { // as root, PostgreSQL's data lies where its account can reach it
+		if moved, err := os.ReadFile(filepath.Join(dir, "postgres", "moved-to")); err == nil {
+			require.NoError(t, os.RemoveAll(strings.TrimSpace(string(moved))))
+		}
+	})
+	server := demoprovider.NewClerk(demoprovider.NewAccount(3), time.Now)
+	base := userapitest.Start(t, server)
+	relay := relaytest.New(t)
+	env := map[string]string{"AUTHSYNC_DATA_DIR": dir, "AUTHSYNC_LISTEN": "127.0.0.1:0"}
+	p := startProcess(t, env, "dev", "--provider", "clerk", "--key", demoprovider.ClerkKey, "--base-url", base, "--relay", relay.URL)
+	start := waittest.Receive(t, relay.Started)
+	token, _ := start["data"].(map[string]any)["token"].(string) //nolint:forcetypeassert // else the test fails
+	waittest.Until(t, func() bool { return strings.Contains(p.err.String(), "Listening. Ctrl-C ends it.") })
+	require.Contains(t, p.err.String(), "Clerk is connected: its users are read into the mirror now.")
+	require.Regexp(t, `Read: [3-9]\d* records of Clerk are in the mirror\.`, p.err.String())
+	require.Contains(t, p.err.String(), "https://webhooks.clerk.com/in/"+token+"/")
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGINT))
+	require.Zero(t, p.ends(t), p.err.String())
+}
+
+func TestDevChecksTheProviderFirst(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args  []string
+		words string
+	}{
+		"LiveKey":       {[]string{"--provider", "clerk", "--key", "sk_live_abc"}, "does not belong on a command line"},
+		"NoKey":         {[]string{"--provider", "clerk"}, "--key takes the secret key"},
+		"KeyAlone":      {[]string{"--key", "sk_test_abc"}, "give --provider clerk with it"},
+		"OtherProvider": {[]string{"--provider", "auth0", "--key", "sk_test_abc"}, "--provider takes clerk"},
+		"Both":          {[]string{"--provider", "clerk", "--key", "sk_test_abc", "--demo-provider"}, "--demo-provider stands in for Clerk"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := run(t.Context(), map[string]string{"AUTHSYNC_DATA_DIR": t.TempDir()}, "", append([]string{"dev"}, c.args...)...)
+			require.Equal(t, 2, r.status)
+			require.Contains(t, r.err, c.words)
+			require.NotContains(t, r.err, "sk_live_abc")
+		})
+	}
+}
