@@ -41,6 +41,8 @@ type Config struct {
 	Webhooks  Webhooks
 	// Repair gives the newest repair of a project's mirror, nil if there was none; nil: nobody knows of any.
 	Repair func(ctx context.Context, projectID uuid.UUID) (*repair.Repair, error)
+	// Pulls creates and removes what pulling needs in customers' databases; nil: nothing is.
+	Pulls Pulls
 	// Idempotency keeps answers to calls that may be sent again.
 	Idempotency Idempotency
 	// Rejections reads the requests that the receiver refused.

@@ -87,6 +87,10 @@ func (a *API) putIntegration(r *http.Request) (answer, error) {
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
+	pulled, err := a.isPulled(r.Context(), p.ID, kind.Name())
+	if err != nil {
+		return answer{}, err
+	}
 	if err := a.mustReach(kind.Name(), in.Options); err != nil {
 		return answer{}, err
 	}
@@ -98,6 +102,7 @@ func (a *API) putIntegration(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	pullNotes := a.settlePull(r.Context(), p.ID, i, pulled)
 	body, err := a.integrationOf(r, p.ID, i)
 	if err != nil {
 		return answer{}, err
@@ -109,6 +114,7 @@ func (a *API) putIntegration(r *http.Request) (answer, error) {
 	if body.Config.Webhook, err = a.webhookOf(r.Context(), p.ID, kind.Name(), false); err != nil {
 		return answer{}, err
 	}
+	body.Config.Notes = pullNotes
 	for _, group := range i.Stopped {
 		body.Config.Notes = append(body.Config.Notes, group+" are no longer mirrored: what the mirror has of them stays, and is not updated")
 	}
@@ -202,8 +208,10 @@ func (a *API) deleteIntegration(r *http.Request) (answer, error) {
 	if err := a.removeWebhook(r, p, kind.Name()); err != nil {
 		return answer{}, err
 	}
+	remove := a.pullRemovals(r.Context(), p.ID, kind.Name())
 	if err := a.config.Store.DeleteIntegration(r.Context(), p.ID, kind.Name()); err != nil {
 		return answer{}, err
 	}
+	remove()
 	return answer{status: http.StatusNoContent}, nil
 }

@@ -80,7 +80,7 @@ func (a *App) tables(
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	return sqlsource.New(sqlsource.Config{Pool: pool, Owned: true, What: what, Mark: mark, Tables: tables}), nil
+	return sqlsource.New(sqlsource.Config{Pool: pool, Owned: true, What: what, Mark: mark, Tables: tables, Project: projectID}), nil
 }
 
 // accountMark asks a provider which account credentials are for.

@@ -57,7 +57,7 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 		Rejections: rejections.Reader{Pool: a.people}, Counts: usage.Reader{Pool: a.people, Now: time.Now}, Webhooks: a.webhooks,
 		Audit: a.Audit, Refusals: refusals, Digester: a.keyring, Address: a.settings.TrustedProxies.Of,
 		Problems:  watch.Reader{Pool: a.people},
-		PublicURL: a.settings.PublicURL, Log: a.log, Repair: a.newestRepair,
+		PublicURL: a.settings.PublicURL, Log: a.log, Repair: a.newestRepair, Pulls: a,
 	})
 	if err != nil {
 		return nil, err

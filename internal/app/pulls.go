@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"sync"
 
@@ -71,7 +72,49 @@ func (a *App) eventsBy(deps userapi.Deps) func(ctx context.Context, projectID uu
 		if err != nil {
 			return nil, err
 		}
-		return sourcer.NewEventSource(credentials, options, deps)
+		of := deps
+		of.SQL = func(databaseURL provider.Secret, tables provider.UserTables) (userapi.Source, error) {
+			return a.tables(ctx, projectID, databaseURL, tables)
+		}
+		return sourcer.NewEventSource(credentials, options, of)
+	}
+}
+
+// PreparePull creates in the customer's database what pulling from there needs.
+func (a *App) PreparePull(ctx context.Context, projectID uuid.UUID, name string) error {
+	return a.withPreparer(ctx, projectID, name, userapi.EventPreparer.Prepare)
+}
+
+// OpenPullRemoval prepares removing it, with the credentials that are stored now.
+func (a *App) OpenPullRemoval(ctx context.Context, projectID uuid.UUID, name string) (remove func(context.Context) error, err error) {
+	source, err := a.eventsBy(userapi.Deps{Limits: a.limits})(ctx, projectID, name)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		defer closeSource(source)
+		if preparer, is := source.(userapi.EventPreparer); is {
+			return preparer.Remove(ctx)
+		}
+		return nil
+	}, nil
+}
+
+func (a *App) withPreparer(ctx context.Context, projectID uuid.UUID, name string, do func(userapi.EventPreparer, context.Context) error) error {
+	source, err := a.eventsBy(userapi.Deps{Limits: a.limits})(ctx, projectID, name)
+	if err != nil {
+		return err
+	}
+	defer closeSource(source)
+	if preparer, is := source.(userapi.EventPreparer); is {
+		return do(preparer, ctx)
+	}
+	return nil
+}
+
+func closeSource(source userapi.EventSource) {
+	if closer, is := source.(io.Closer); is {
+		_ = closer.Close() // it was only read from
 	}
 }
 

@@ -124,8 +124,44 @@ func TestPullIsForThoseWhoCanBePulled(t *testing.T) {
 	b := setup(t)
 	r := b.run(t, "integrations", "set", "shop", "clerk", "--option", "pull=true")
 	require.Equal(t, 1, r.status)
-	require.Contains(t, r.err, "options.pull is for Auth0 only")
+	require.Contains(t, r.err, "options.pull is for Auth0 and Better Auth")
 	r = b.run(t, "integrations", "set", "shop", "auth0", "--option", "pull=true")
 	require.Equal(t, 1, r.status)
 	require.Contains(t, r.err, "options.pull needs credentials.domain, credentials.client_id, credentials.client_secret")
+}
+
+// Whoever writes to the tables of Better Auth, it is in the mirror; turning it off leaves nothing.
+func TestTablesArePulled(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	execute(t, b.project, `CREATE TABLE "user" (id text PRIMARY KEY, name text, email text, "emailVerified" boolean, image text, "createdAt" timestamptz, "updatedAt" timestamptz)`)
+	const objects = `SELECT (SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'authsync_changes%') + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'authsync%')`
+	count := func() (n int) {
+		require.NoError(t, b.project.QueryRow(t.Context(), objects).Scan(&n))
+		return n
+	}
+	email := func() (email string) {
+		_ = b.project.QueryRow(t.Context(), `SELECT email FROM capydb_auth.users WHERE id = 'u1'`).Scan(&email) // none yet
+		return email
+	}
+	b.must(t, "integrations", "set", "shop", "better-auth", "--option", "pull=true", "--option", `source={}`)
+	require.Equal(t, 3, count(), "they are there before the command ends")
+	execute(t, b.project, `INSERT INTO "user" VALUES ('u1', 'Ada', 'ada@example.com', true, NULL, now(), now())`)
+	waittest.Until(t, func() bool { return email() == "ada@example.com" })
+	execute(t, b.project, `UPDATE "user" SET email = 'lovelace@example.com'`) // without a newer updatedAt
+	waittest.Until(t, func() bool { return email() == "lovelace@example.com" })
+	execute(t, b.project, `DELETE FROM "user"`)
+	waittest.Until(t, func() bool {
+		var gone bool
+		require.NoError(t, b.project.QueryRow(t.Context(), `SELECT deleted_at IS NOT NULL FROM capydb_auth.users WHERE id = 'u1'`).Scan(&gone))
+		return gone
+	})
+	require.Contains(t, b.must(t, "integrations", "get", "shop", "better-auth"), "connected")
+	b.must(t, "integrations", "set", "shop", "better-auth", "--option", "pull=false")
+	require.Zero(t, count())
+
+	b.must(t, "integrations", "set", "shop", "better-auth", "--option", "pull=true")
+	require.Equal(t, 3, count())
+	b.must(t, "integrations", "delete", "shop", "better-auth", "--yes")
+	require.Zero(t, count())
 }

@@ -43,8 +43,9 @@ update: and delete:event_streams. Clerk: give the secret key; Clerk does not doc
 so if it has changed, the command says how to do it by hand. The server must be
 reachable at AUTHSYNC_PUBLIC_URL.
 
---option pull=true has authsync fetch the events of Auth0 itself (permission read:events),
-so that no public URL is needed; get shows how that is going.
+--option pull=true has authsync fetch events itself, so that no public URL is needed: of
+Auth0 (permission read:events), or of the tables of a Better Auth server, by triggers
+(docs/pull.md). get shows how that is going.
 
 --generate-secret generates the signing secret, for Better Auth and Auth0, and prints
 it once: authsync never shows it again. Clerk generates its own.`,

@@ -22,8 +22,8 @@ type setup struct {
 	Provisions string
 	// Absent says that the provider sends whole objects, so that option absent_fields is of use.
 	Absent bool
-	// Pulls says that events can be pulled, so that option pull is of use.
-	Pulls bool
+	// Pulls is what pulling events takes; empty: they cannot be pulled.
+	Pulls string
 }
 
 // way is one in which users can be read.
@@ -60,7 +60,7 @@ func setupOf(providerName string) setup {
 				"Choose Authorization: Bearer, and the signing secret as the token.",
 				"Subscribe to all types of user, organization, organization.member and organization.member.role.",
 			},
-			Generates: true, Absent: true, Pulls: true,
+			Generates: true, Absent: true, Pulls: "permission read:events",
 			Provisions: "The application also needs the permissions read:, create:, update: and delete:event_streams.",
 			Ways: []way{{
 				Title: "An application with access to the Management API",
@@ -94,7 +94,7 @@ func setupOf(providerName string) setup {
 				"Set AUTHSYNC_WEBHOOK_URL and AUTHSYNC_SECRET in the environment of your Better Auth server: the webhook URL and the secret.",
 				"Add these lines to your server.",
 			},
-			Snippet: betterAuthSnippet, Generates: true,
+			Snippet: betterAuthSnippet, Generates: true, Pulls: "triggers in its database",
 			Ways: []way{
 				{
 					Title: "The tables of your Better Auth server", Text: "authsync reads them in PostgreSQL. Without a URL they are looked for in the project’s own database.",

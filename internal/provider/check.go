@@ -62,7 +62,6 @@ func CheckOwner(name string, c Credentials, o Options) error {
 		{c.SessionToken != "", "credentials.session_token", []string{BetterAuth}},
 		{c.DatabaseURL != "", "credentials.database_url", []string{BetterAuth}},
 		{o.Source != nil, "options.source", []string{BetterAuth}},
-		{o.Pull, "options.pull", []string{Auth0}},
 	} {
 		if field.given && !slices.Contains(field.owners, name) {
 			titles := make([]string, len(field.owners))
@@ -71,6 +70,9 @@ func CheckOwner(name string, c Credentials, o Options) error {
 			}
 			return fmt.Errorf("%s is for %s only", field.field, strings.Join(titles, " and "))
 		}
+	}
+	if o.Pull && name != Auth0 && name != BetterAuth {
+		return fmt.Errorf("options.pull is for Auth0 and Better Auth: %s is not asked for its events", Title(name))
 	}
 	if o.Definition != nil && !strings.HasPrefix(name, CustomPrefix) {
 		return fmt.Errorf("options.definition is for a provider of your own only, such as custom:%s", name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -268,6 +269,7 @@ func (p *Puller) source(ctx context.Context, k key, changedAt time.Time) (userap
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.sources[k].close()
 	p.sources[k] = &opened{source: source, changedAt: changedAt, used: p.now()}
 	return source, nil
 }
@@ -277,7 +279,18 @@ func (p *Puller) forget() {
 	now := p.now()
 	for k, o := range p.sources {
 		if p.held[k] == nil && now.Sub(o.used) > keepUnused {
+			o.close()
 			delete(p.sources, k)
 		}
+	}
+}
+
+// close closes what the source keeps open; o may be nil.
+func (o *opened) close() {
+	if o == nil {
+		return
+	}
+	if closer, is := o.source.(io.Closer); is {
+		_ = closer.Close() // it was only read from
 	}
 }

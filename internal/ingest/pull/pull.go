@@ -168,6 +168,9 @@ func (p *Puller) Run(ctx context.Context) {
 		}
 	}
 	p.running.Wait()
+	for _, o := range p.sources {
+		o.close()
+	}
 }
 
 // turn renews the claims, ends what is not to be pulled here any more, and starts what is free.

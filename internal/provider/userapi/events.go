@@ -29,6 +29,14 @@ type EventSource interface {
 	Follow(ctx context.Context, from Position, to EventSink) (pause time.Duration, err error)
 }
 
+// EventPreparer is an EventSource that needs something in the customer's own database.
+type EventPreparer interface {
+	// Prepare creates it, unless it is there.
+	Prepare(ctx context.Context) error
+	// Remove removes what Prepare has created, and nothing else.
+	Remove(ctx context.Context) error
+}
+
 // Position is where in a provider's events reading begins.
 type Position struct {
 	// Cursor is the last one of a batch that the sink took; empty if there was none yet.

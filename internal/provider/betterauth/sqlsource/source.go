@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -40,6 +41,10 @@ type Config struct {
 	Tables provider.UserTables
 	// Mark is the mark of the account; empty: it is that of the database and the table.
 	Mark string
+	// Project is whose changes are caught; see Follow.
+	Project uuid.UUID
+	// Every is the interval between two looks for changes; 0 means 1 s.
+	Every time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -55,6 +60,7 @@ func New(c Config) userapi.Source {
 	c.What = cmp.Or(c.What, "credentials.database_url")
 	c.Tables.Schema = cmp.Or(c.Tables.Schema, "public")
 	c.Tables.UserTable = cmp.Or(c.Tables.UserTable, "user")
+	c.Every = cmp.Or(c.Every, time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
