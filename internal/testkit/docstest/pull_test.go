@@ -26,7 +26,7 @@ func TestPull(t *testing.T) {
 			return []string{
 				`"client_id": "…"`, `"client_id": "` + demoprovider.Auth0ClientID + `"`,
 				`"client_secret": "…"`, `"client_secret": "` + demoprovider.Auth0ClientSecret + `"`,
-				"--option pull=true", "--option pull=true --option record_types='[\"users\"]' --option base_url=" + base,
+				"auth0.json --option pull=true", "auth0.json --option pull=true --option record_types='[\"users\"]' --option base_url=" + base,
 			}
 		},
 		blocks: map[string]step{
@@ -38,6 +38,11 @@ func TestPull(t *testing.T) {
 			"authsync integrations get shop auth0": {before: func(s *scene) {
 				waittest.Until(s.t, func() bool { return tenant.Events.Open() == 1 })
 			}},
+			"authsync integrations set shop better-auth --option pull=true": {before: func(s *scene) {
+				s.execute(s.project, `CREATE TABLE "user" (id text PRIMARY KEY, name text, email text, "createdAt" timestamptz, "updatedAt" timestamptz)`)
+			}},
+			"authsync listen shop clerk":                    {untested: "it needs Svix's relay; the tests of internal/cli run it against a stand-in"},
+			"authsync dev --provider clerk --key sk_test_…": {untested: "it needs Clerk; the tests of internal/cli run it against stand-ins"},
 		},
 		end: func(s *scene) { require.Contains(s.t, s.last("PULLED EVENTS"), "connected") },
 	}.run(t)
