@@ -135,6 +135,9 @@ func moment(in, name, text string) (time.Time, error) {
 	return t, nil
 }
 
+// maxPartOfID is how much of an id is looked for, in bytes.
+const maxPartOfID = 200
+
 func (a *API) listEvents(r *http.Request) (answer, error) {
 	p, err := a.project(r)
 	if err != nil {
@@ -152,6 +155,9 @@ func (a *API) listEvents(r *http.Request) (answer, error) {
 	}.of(inQuery, p.ID)
 	if err != nil {
 		return answer{}, err
+	}
+	if filter.IDContains = given["id_contains"]; len(filter.IDContains) > maxPartOfID {
+		return answer{}, wrong(inQuery, "id_contains", problem.Invalid, "id_contains has %d bytes: at most %d can be looked for", len(filter.IDContains), maxPartOfID)
 	}
 	events, next, err := a.config.Events.Events(r.Context(), filter, given["cursor"], limit)
 	if err != nil {

@@ -328,6 +328,7 @@ func TestEventsAreListedShownAndReplayed(t *testing.T) {
 		"?outcome=failed":                                        {failed},
 		"?user_id=user_1":                                        {applied},
 		"?event_id=evt_user_2":                                   {failed},
+		"?id_contains=USER_2":                                    {failed},
 		"?type=user.updated&limit=1":                             {failed},
 		"?provider=better-auth":                                  nil,
 		"?provider=clerk&outcome=pending":                        {pending},

@@ -14,7 +14,7 @@ var (
 	aBody        = takes{body: bodyRequired}                                                                                //nolint:gochecknoglobals // constants, if Go had such
 	maybe        = takes{body: bodyOptional}                                                                                //nolint:gochecknoglobals // constants, if Go had such
 	anAudit      = takes{query: append([]string{"since", "until", "key_id", "action", "outcome", "order"}, aPage.query...)} //nolint:gochecknoglobals // constants, if Go had such
-	anEvents     = takes{query: append(jsonKeys(&eventFilter{}), aPage.query...)}                                           //nolint:gochecknoglobals // constants, if Go had such
+	anEvents     = takes{query: append(append(jsonKeys(&eventFilter{}), "id_contains"), aPage.query...)}                    //nolint:gochecknoglobals // constants, if Go had such
 	someProblems = takes{query: append([]string{"state", "kind"}, aPage.query...)}                                          //nolint:gochecknoglobals // constants, if Go had such
 )
 

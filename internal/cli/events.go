@@ -30,7 +30,7 @@ func (s *session) newEvents() *cobra.Command {
 
 // eventFlags narrow a list of events.
 type eventFlags struct {
-	event, user, record, outcome, provider, kind, since string
+	event, user, record, outcome, provider, kind, since, idContains string
 }
 
 func (f *eventFlags) register(cmd *cobra.Command) {
@@ -133,6 +133,10 @@ restarts meanwhile, the command waits for it and misses no event.`,
 			if err != nil {
 				return err
 			}
+			if follow && f.idContains != "" {
+				return usagef("--id-contains is not for --follow: use --event, --user or --record")
+			}
+			filter.IDContains = f.idContains
 			if limit < 1 && (!follow || limit != 0) {
 				return usagef("--limit is %d: it must be at least 1", limit)
 			}
@@ -163,6 +167,7 @@ restarts meanwhile, the command waits for it and misses no event.`,
 		},
 	}
 	f.register(cmd)
+	cmd.Flags().StringVar(&f.idContains, "id-contains", "", "only events with this text in an id of theirs, their user or record; no index helps to find them")
 	cmd.Flags().IntVar(&limit, "limit", 50, "at most so many events; with --follow, of the existing ones")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "print events as their outcomes become known")
 	return cmd

@@ -71,6 +71,8 @@ func (c *Client) CreateKey(ctx context.Context, in KeyOrder) (k Key, err error) 
 type EventFilter struct {
 	EventID, UserID, Outcome, Provider, Type string
 	RecordType, RecordID                     string // together
+	// IDContains is part of an id of the event, its message, its user or its record. Events takes it, and Replay does not.
+	IDContains string
 
 	Since, Until time.Time // received at Since or later, before Until
 }
@@ -78,7 +80,7 @@ type EventFilter struct {
 // values are the parameters by their names in the API.
 func (f EventFilter) values() map[string]string {
 	values := map[string]string{
-		"event_id": f.EventID, "user_id": f.UserID, "outcome": f.Outcome, "provider": f.Provider, "type": f.Type,
+		"event_id": f.EventID, "id_contains": f.IDContains, "user_id": f.UserID, "outcome": f.Outcome, "provider": f.Provider, "type": f.Type,
 		"record_type": f.RecordType, "record_id": f.RecordID,
 	}
 	if !f.Since.IsZero() {

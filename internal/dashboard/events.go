@@ -50,7 +50,9 @@ func listEvents(v *visit) (view, error) {
 		return view{}, err
 	}
 	data.Events, data.Filter = page.Data, eventFilter(v, query, data.Fault)
-	data.ReplayPath = withValues(pathOf("projects", v.project.ID, "replay"), replayFilter(query))
+	if !query.Has("id_contains") { // which a replay does not take
+		data.ReplayPath = withValues(pathOf("projects", v.project.ID, "replay"), replayFilter(query))
+	}
 	data.First, data.Next = otherPages(v.URL.EscapedPath(), query, page.NextCursor)
 	shown.data = data
 	return shown, nil
@@ -67,6 +69,7 @@ func eventFilter(v *visit, query url.Values, fault *problemError) filterForm {
 		chooseOf("outcome", "Outcome", []string{"pending", "applied", "stale", "duplicate", "ignored", "failed"}), providers,
 		formField{Name: "type", Label: "Type", Example: "user.created"}, userField(), recordTypeField(), recordField(),
 		formField{Name: "event_id", Label: "Event id", Example: "of the provider"},
+		formField{Name: "id_contains", Label: "Text in an id", Example: "part of any id"},
 		timeField("since", "Since (UTC)"), timeField("until", "Until (UTC)"),
 	)
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +27,8 @@ func TestEventsAreFilteredAndPaged(t *testing.T) {
 	require.Equal(t, 1, count(url.Values{"type": {"user.created"}}))
 	require.Equal(t, 4, count(url.Values{"user_id": {hostileID}}))
 	require.Equal(t, 2, count(url.Values{"record_type": {"user"}, "record_id": {hostileID}}))
+	require.Equal(t, 4, count(url.Values{"id_contains": {strings.ToUpper(hostileID[5:20])}}))
+	require.NotContains(t, s.get(t, s.path("events")+"?id_contains=u", s.all).text, ">Replay ", "a replay takes no part of an id")
 	require.Equal(t, 1, count(url.Values{"record_type": {"organization"}, "record_id": {"org_1"}}))
 	require.Equal(t, 0, count(url.Values{"since": {time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}}))
 	require.Equal(t, 7, count(url.Values{"until": {time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}}))

@@ -74,6 +74,7 @@ func TestAReplayIsOfTheEventsThatTheListHas(t *testing.T) {
 	for _, field := range filterField.FindAllStringSubmatch(list.Body.String(), -1) {
 		fields = append(fields, field[1])
 	}
+	fields = slices.DeleteFunc(fields, func(name string) bool { return name == "id_contains" }) // with which nothing is replayed
 	require.ElementsMatch(t, slices.Collect(maps.Keys(filter)), fields, "these are all that there are")
 
 	link := replayLink.FindStringSubmatch(list.Body.String())

@@ -13,24 +13,30 @@ function decorate(part) {
     const at = new Date(time.dateTime);
     if (!Number.isNaN(at.getTime())) time.textContent = local.format(at);
   }
-  for (const code of part.querySelectorAll("code.copy")) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "copier";
-    button.textContent = "Copy";
-    button.setAttribute("aria-label", "Copy " + code.textContent);
-    button.addEventListener("click", async () => {
-      try {
-        await navigator.clipboard.writeText(code.textContent);
-        button.textContent = "Copied";
-      } catch { // the browser allows it on secure pages only
-        getSelection().selectAllChildren(code);
-        button.textContent = "Selected";
-      }
-      setTimeout(() => { button.textContent = "Copy"; }, 2000);
-    });
-    code.after(button);
-  }
+  for (const text of part.querySelectorAll(".copy")) addCopier(text);
+}
+
+// addCopier adds a button that copies a text: a sign behind an id in a list, and below a heading, whose words it would be part of.
+function addCopier(text) {
+  const heading = text.closest("h1");
+  const said = heading !== null ? "Copy id" : text.matches("a") ? "\u29c9" : "Copy";
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = text.matches("a") ? "copier small" : "copier";
+  button.textContent = said;
+  button.setAttribute("aria-label", "Copy " + text.textContent);
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      button.textContent = said === "\u29c9" ? "\u2713" : "Copied";
+    } catch { // the browser allows it on secure pages only
+      getSelection().selectAllChildren(text);
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = said; }, 2000);
+  });
+  if (heading !== null && heading.nextElementSibling?.matches("nav")) heading.nextElementSibling.append(button);
+  else text.after(button);
 }
 
 // inUse says that somebody reads or fills in a section so that it must not change under their hands.

@@ -55,6 +55,8 @@ type Filter struct {
 	Outcome              string    // one of the outcomes, or Pending, which takes a project
 	From, To             time.Time // received at or after From and before To
 	InboxIDs             []int64
+	// IDContains is part of an id: that of the event, its message, its user or its record, in any case. Events only, see searchPage.
+	IDContains string
 }
 
 // where builds a WHERE clause.
@@ -145,7 +147,8 @@ FROM `
 
 // Events returns the newest limit events that the filter chooses, newest first.
 // next is the cursor of the following page, empty on the last one. An empty
-// cursor asks for the first page. A page of what is pending may be shorter than limit, even empty, and not the last one. Errors: fault.ErrBadCursor; else the database's.
+// cursor asks for the first page. A page of what is pending, or of ids that contain something,
+// may be shorter than limit, even empty, and not the last one. Errors: fault.ErrBadCursor; else the database's.
 func (in *Inbox) Events(ctx context.Context, f Filter, cursor string, limit int) (page []Event, next string, err error) {
 	err = pgx.BeginTxFunc(ctx, in.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		page, next, err = eventsOf(ctx, tx, f, cursor, limit)
@@ -159,6 +162,9 @@ func eventsOf(ctx context.Context, tx pgx.Tx, f Filter, cursor string, limit int
 		return nil, "", fmt.Errorf("read events: %w", err)
 	}
 	limit = max(limit, 1)
+	if f.IDContains != "" {
+		return searchPage(ctx, tx, f, cursor, limit)
+	}
 	if f.Outcome == Pending {
 		return pendingPage(ctx, tx, f, cursor, limit)
 	}

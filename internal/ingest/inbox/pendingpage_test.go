@@ -172,3 +172,29 @@ func TestWhatWasAppliedIsPassedOver(t *testing.T) {
 	require.Equal(t, []string{"900-0", "3-0"}, found)
 	require.Equal(t, 3, read)
 }
+
+// Part of an id finds events that no index does: of those that are looked at, page by page.
+func TestEventsAreFoundByPartOfAnID(t *testing.T) {
+	t.Parallel()
+	pool := daysBack(t, 1)
+	in := newInbox(t, pool, inbox.Config{})
+	project := uuid.New()
+	exec(t, pool, `
+		WITH i AS (
+			INSERT INTO authsync.inbox (project_id, provider, message_id, received_at, headers, body)
+			SELECT $1, 'auth0', CASE n WHEN 4990 THEN 'msg_nEEdle_1' END, $2, '{}', 'x' FROM generate_series(1, 5000) AS n RETURNING id, received_at
+		)
+		INSERT INTO authsync.event_outcomes (inbox_id, ordinal, received_at, project_id, outcome, event_id, user_id, record_type, record_id)
+		SELECT id, 0, received_at, $1, CASE WHEN id % 2 = 0 THEN 'stale' ELSE 'applied' END, CASE id WHEN 4980 THEN 'evt_NEEDLE' ELSE 'evt_' || id END,
+			CASE id WHEN 2001 THEN 'user|needle' END, CASE id WHEN 2 THEN 'organization' END, CASE id WHEN 2 THEN 'org_needle%' END
+		FROM i`, project, now())
+	found, read := pages(t, in, inbox.Filter{ProjectID: project, IDContains: "Needle"}, 10)
+	require.Equal(t, []string{"4990-0", "4980-0", "2001-0", "2-0"}, found)
+	require.Equal(t, 3, read)
+	found, _ = pages(t, in, inbox.Filter{ProjectID: project, IDContains: "needle"}, 1)
+	require.Equal(t, []string{"4990-0", "4980-0", "2001-0", "2-0"}, found)
+	found, _ = pages(t, in, inbox.Filter{ProjectID: project, IDContains: "needle", Outcome: inbox.Stale}, 10)
+	require.Equal(t, []string{"4990-0", "4980-0", "2-0"}, found)
+	found, _ = pages(t, in, inbox.Filter{ProjectID: project, IDContains: "needle_"}, 10)
+	require.Equal(t, []string{"4990-0"}, found, "signs stand for themselves")
+}
