@@ -24,7 +24,7 @@ function addCopier(text) {
   button.type = "button";
   button.className = text.matches("a") ? "copier small" : "copier";
   button.textContent = said;
-  button.setAttribute("aria-label", "Copy " + text.textContent);
+  button.setAttribute("aria-label", (heading !== null ? said : "Copy") + " " + text.textContent);
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(text.textContent);

@@ -1,6 +1,8 @@
 package browsertest_test
 
 import (
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/sitetest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // createProject has a person fill in the form, and gives the id of the project.
@@ -85,6 +88,38 @@ func TestAProviderIsConnected(t *testing.T) {
 			require.Contains(t, b.words("main h1"), "user_ada")
 		})
 	}
+}
+
+// A provider of one's own is described, tried, connected and its first row seen.
+func TestAProviderOfOnesOwnIsConnected(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b := s.admin()
+	id := b.createProject("shop", pgtest.URL(t, s.Mirror))
+	b.fill("#provider-name", "acme")
+	b.press(`//button[.="Describe it…"]`)
+	b.fill("#definition", "title: Acme\nsignature:\n  scheme: bearer\nevent:\n  type: .type\ntypes:\n  user.created: user.created\n"+
+		"records:\n  user:\n    id: .id\n    email: .mail\n")
+	b.fill("#body", `{"type": "user.created", "id": "user_ada", "mail": "ada@example.com"}`)
+	b.press(`//button[.="Try it"]`)
+	require.Contains(t, b.words(".notice"), "ada@example.com")
+	b.press(`//button[.="Connect acme"]`)
+	b.fill("#secret-value", "a secret of Acme")
+	b.press(`//button[.="Store"]`)
+	stays := b.stays()
+	waittest.Until(t, func() bool { // the receiver learns of a new secret within a moment
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/api/capydb/v1/integrations/custom:acme/webhook/"+id,
+			strings.NewReader(`{"type": "user.created", "id": "user_ada", "mail": "ada@example.com"}`))
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer a secret of Acme")
+		w, err := http.DefaultTransport.RoundTrip(r)
+		require.NoError(t, err)
+		require.NoError(t, w.Body.Close())
+		return w.StatusCode == http.StatusNoContent
+	})
+	b.until(stepIs(rowStep, "done"))
+	b.until(stays)
+	b.look()
 }
 
 func TestAWrongSecretIsFoundAndCorrected(t *testing.T) {

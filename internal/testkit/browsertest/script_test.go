@@ -33,6 +33,21 @@ func TestTimesAndCopyButtons(t *testing.T) {
 	b.until(`document.querySelector("main .facts .copier").textContent === "Copied"`)
 	require.Equal(t, shop.ID.String(), get[string](b, "navigator.clipboard.readText()"))
 	b.until(`document.querySelector("main .facts .copier").textContent === "Copy"`)
+
+	// Ids in lists, and those of pages, have a button as well.
+	s.history(shop, "user_ada", "Ada")
+	for path, button := range map[string]string{
+		pathOf(shop.ID.String(), "records", "user"):               `//th/button[@aria-label="Copy user_ada"]`,
+		pathOf(shop.ID.String(), "records", "user", "user_ada"):   `//nav/button[@aria-label="Copy id user_ada"]`,
+		pathOf(shop.ID.String(), "events") + "?type=user.created": `//td/button[@aria-label="Copy user_ada"]`,
+	} {
+		b.open(path)
+		b.do(chromedp.Evaluate(`navigator.clipboard.writeText("nothing")`, nil))
+		b.focus(button)
+		b.do(chromedp.KeyEvent(kb.Enter))
+		b.until(`document.activeElement.textContent !== "Copy id" && document.activeElement.textContent !== "\u29c9"`)
+		require.Equal(t, "user_ada", get[string](b, "navigator.clipboard.readText()"), path)
+	}
 }
 
 // Without JavaScript every page can be read, and the forms work.
