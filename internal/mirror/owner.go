@@ -36,7 +36,13 @@ const (
 
 	deleteOwner = `DELETE FROM capydb_auth.owner AS o WHERE o.project_id = $1`
 
-	selectContents = `SELECT to_regclass('authsync.projects') IS NOT NULL AS is_control, to_regclass('capydb_auth.owner') IS NOT NULL AS is_ours`
+	// Unlike to_regclass, it takes no right to the schemas: whoever lacks one is told by schema.Up whose they are.
+	selectContents = `
+		SELECT coalesce(bool_or(n.nspname = 'authsync' AND c.relname = 'projects'), false) AS is_control,
+			coalesce(bool_or(n.nspname = 'capydb_auth' AND c.relname = 'owner'), false) AS is_ours
+		FROM pg_namespace AS n
+		JOIN pg_class AS c ON c.relnamespace = n.oid
+		WHERE n.nspname IN ('authsync', 'capydb_auth') AND c.relname IN ('projects', 'owner')`
 )
 
 // database is a pool or a connection.

@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/schema"
 	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
@@ -93,4 +95,17 @@ func TestTheControlDatabaseHoldsNoMirror(t *testing.T) {
 	require.ErrorIs(t, err, pgdb.ErrControlDatabase)
 	require.False(t, hasSchema(t, pool), "it is not touched")
 	require.NoError(t, m.Release(t.Context(), pgtest.URL(t, pool), projectID()))
+}
+
+// Whoever gives the URL of a role that may not look into the schema is told whose it is, and what to run.
+func TestASchemaOfAnotherRoleIsNamed(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Collated(t, "sv")
+	execute(t, pool, `CREATE SCHEMA capydb_auth`)
+	conn, role := newRole(t, pool)
+	m := newMirrors(t, pool)
+	err := m.Install(t.Context(), conn.Config().ConnString(), projectID(), false)
+	require.ErrorIs(t, err, schema.ErrMissingRights)
+	require.ErrorContains(t, err, "schema capydb_auth is owned by role ")
+	require.ErrorContains(t, err, "TO "+pgx.Identifier{role}.Sanitize())
 }
