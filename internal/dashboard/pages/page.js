@@ -19,21 +19,24 @@ function decorate(part) {
 // addCopier adds a button that copies a text: a sign behind an id in a list, and below a heading, whose words it would be part of.
 function addCopier(text) {
   const heading = text.closest("h1");
-  const said = heading !== null ? "Copy id" : text.matches("a") ? "\u29c9" : "Copy";
+  const isSmall = text.matches("a");
+  const said = isSmall ? "" : heading !== null ? "Copy id" : "Copy";
   const button = document.createElement("button");
   button.type = "button";
-  button.className = text.matches("a") ? "copier small" : "copier";
+  button.className = isSmall ? "copier small" : "copier";
   button.textContent = said;
-  button.setAttribute("aria-label", (heading !== null ? said : "Copy") + " " + text.textContent);
+  button.setAttribute("aria-label", (said || "Copy") + " " + text.textContent);
   button.addEventListener("click", async () => {
+    let done = "Copied";
     try {
       await navigator.clipboard.writeText(text.textContent);
-      button.textContent = said === "\u29c9" ? "\u2713" : "Copied";
     } catch { // the browser allows it on secure pages only
       getSelection().selectAllChildren(text);
-      button.textContent = "Selected";
+      done = "Selected";
     }
-    setTimeout(() => { button.textContent = said; }, 2000);
+    button.classList.add("done");
+    if (!isSmall) button.textContent = done;
+    setTimeout(() => { button.classList.remove("done"); button.textContent = said; }, 2000);
   });
   if (heading !== null && heading.nextElementSibling?.matches("nav")) heading.nextElementSibling.append(button);
   else text.after(button);

@@ -45,7 +45,7 @@ func TestTimesAndCopyButtons(t *testing.T) {
 		b.do(chromedp.Evaluate(`navigator.clipboard.writeText("nothing")`, nil))
 		b.focus(button)
 		b.do(chromedp.KeyEvent(kb.Enter))
-		b.until(`document.activeElement.textContent !== "Copy id" && document.activeElement.textContent !== "\u29c9"`)
+		b.until(`document.activeElement.matches(".copier.done")`)
 		require.Equal(t, "user_ada", get[string](b, "navigator.clipboard.readText()"), path)
 	}
 }
