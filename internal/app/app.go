@@ -58,6 +58,7 @@ import (
 	"github.com/authsync/authsync/internal/sync/syncrun"
 	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/tracing"
+	"github.com/authsync/authsync/internal/watch/probe"
 )
 
 // Config configures a server.
@@ -72,6 +73,8 @@ type Config struct {
 	Observe func(receiver.Message)
 	// ErasureSettles is erasure.Config.SettleAfter; 0 means its default.
 	ErasureSettles time.Duration
+	// WatchEvery is the pause between two looks for problems; 0 means watch.Every.
+	WatchEvery time.Duration
 }
 
 // App is a running server.
@@ -103,6 +106,7 @@ type App struct {
 	rejections *rejections.Recorder
 	usage      *usage.Counter
 	observe    func(receiver.Message)
+	watchEvery time.Duration
 	guard      *egress.Guard // for all requests to addresses chosen by customers
 	tenants    *pgdb.Tenants // connects to the project databases
 	accounts   source.Accounts
@@ -133,8 +137,9 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 		settings: c.Settings, settles: c.ErasureSettles, log: log, steps: steps{log: log},
 		failed: make(chan error, 1), metrics: newMetrics(), health: &health{log: log},
 		guard: egress.New(egress.Config{Allow: c.Settings.AllowTargets}), observe: c.Observe, tracer: c.Tracer,
-		endRuns: func() {}, // without the role worker
-		tenants: tenantsOf(c.Settings),
+		watchEvery: c.WatchEvery,
+		endRuns:    func() {}, // without the role worker
+		tenants:    tenantsOf(c.Settings),
 	}
 	defer func() {
 		if err != nil {
@@ -360,6 +365,10 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 	}
 	erasures := erasure.Config{Pool: a.pool, Vault: a.stored, Mirrors: a.mirrors, Log: a.log.With(slog.String("part", "erasure")), SettleAfter: a.settles}
 	keeps := upkeep.Config{Pool: a.pool, Retention: a.settings.InboxRetention, Log: a.log.With(slog.String("part", "outbox"))}
+	probes := probe.Config{
+		Pool: a.pool, DatabaseURL: a.stored.DatabaseURL, Tenants: a.tenants, Accounts: a.accounts, Start: a.backfills.Start, Latest: a.backfills.Latest,
+		Log: a.log.With(slog.String("part", "watch")),
+	}
 	pooled, err := a.isPooled(ctx)
 	if err != nil {
 		return nil, err
@@ -368,9 +377,9 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 		Pool: a.pool, Log: a.log, Retention: a.settings.InboxRetention, PollOnly: pooled,
 		Workers: []jobs.Register{
 			apply.Register(applies, a.settings.Workers), a.readingWorkers, a.relay.Register, a.sender.Register, upkeep.Register(keeps),
-			repair.Register(repairs), erasure.Register(erasures), a.webhooks.Register,
+			repair.Register(repairs), erasure.Register(erasures), a.webhooks.Register, probe.Register(probes),
 		},
-		Periodic: slices.Concat(apply.Periodic(), syncrun.Periodic(), upkeep.Periodic(), repair.Periodic(), provision.Periodic()),
+		Periodic: slices.Concat(apply.Periodic(), syncrun.Periodic(), upkeep.Periodic(), repair.Periodic(), provision.Periodic(), probe.Periodic()),
 		Hooks:    []rivertype.Hook{a.sender.Hook()},
 	})
 	if err != nil {

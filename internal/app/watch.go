@@ -30,7 +30,7 @@ func (a *App) startWatch(ctx context.Context) (stopFunc, error) {
 	}
 	client := egress.New(egress.Config{Allow: a.settings.AllowAlertTargets, Setting: config.AlertTargetsSetting}).Client(0)
 	w := watch.New(watch.Config{
-		Pool: pool, Targets: targets, Client: client, Log: a.log.With(slog.String("part", "watch")), SizeLimit: a.settings.DatabaseLimitBytes, Counted: a.metrics.countProblems,
+		Pool: pool, Targets: targets, Client: client, Log: a.log.With(slog.String("part", "watch")), SizeLimit: a.settings.DatabaseLimitBytes, Counted: a.metrics.countProblems, Every: a.watchEvery,
 	})
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var ended sync.WaitGroup

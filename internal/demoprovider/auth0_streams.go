@@ -23,6 +23,9 @@ const (
 	Auth0ManageScopes = "create:event_streams update:event_streams delete:event_streams"
 )
 
+// Auth0EnableScope is the scope that enabling an event stream needs.
+const Auth0EnableScope = "update:event_streams"
+
 // Auth0Streams are the event streams of a tenant and the deliveries of theirs
 // that failed. Set its fields before it is used.
 type Auth0Streams struct {
@@ -171,6 +174,29 @@ func (a *Auth0) streams(w http.ResponseWriter, r *http.Request, path string) {
 	default:
 		auth0Error(w, http.StatusNotFound, "Not Found", "")
 	}
+}
+
+// SetDisabled disables or enables a stream.
+func (s *Auth0Streams) SetDisabled(stream string, disabled bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.Streams {
+		if s.Streams[i].ID == stream {
+			s.Streams[i].Disabled = disabled
+		}
+	}
+}
+
+// IsDisabled reports whether a stream is disabled.
+func (s *Auth0Streams) IsDisabled(stream string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.Streams {
+		if s.Streams[i].ID == stream {
+			return s.Streams[i].Disabled
+		}
+	}
+	return false
 }
 
 func (a *Auth0) listStreams(w http.ResponseWriter, r *http.Request) {

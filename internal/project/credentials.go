@@ -212,6 +212,7 @@ func optionForms() map[string]string {
 		"pull":              "true or false",
 		"definition":        "an object with signature, types, records and more: docs/custom-providers.md",
 		"provision":         "true or false",
+		"heal":              "an object with reenable, true or false",
 		"reconcile":         "an object with every, such as \"24h\", and max_deleted_percent, both optional",
 		"silence":           "an object with after, such as \"6h\" or \"never\"",
 		"source":            "an object with database_url, schema, user_table, session_table, columns and session_columns, all optional",

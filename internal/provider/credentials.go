@@ -130,6 +130,8 @@ type Options struct {
 	Exclude []string `json:"exclude,omitempty"`
 	// Reconcile schedules and limits the automatic comparison of the mirror with the provider.
 	Reconcile *ReconcileOptions `json:"reconcile,omitempty"`
+	// Heal allows changes at the provider that authsync makes by itself.
+	Heal *HealOptions `json:"heal,omitempty"`
 	// Silence overrides how long the provider may send nothing.
 	Silence *SilenceOptions `json:"silence,omitempty"`
 }
@@ -188,6 +190,13 @@ type ReconcileOptions struct {
 
 // Never disables automatic reconciles, or the alarm about silence.
 const Never = "never"
+
+// HealOptions are the changes at the provider that authsync may make by itself. It always asks for failed deliveries, which
+// changes nothing there, and reconciles after a gap.
+type HealOptions struct {
+	// Reenable enables a stream that the provider has disabled.
+	Reenable bool `json:"reenable,omitempty"`
+}
 
 // SilenceOptions are the settings of the alarm about an integration that sends nothing.
 type SilenceOptions struct {

@@ -13,6 +13,10 @@ const (
 	WorkerMissing       = "worker_missing"
 	QueuePaused         = "queue_paused"
 	PeriodicJobsMissing = "periodic_jobs_missing"
+	ProjectDatabaseDown = "project_database_down"
+	CertificateExpiring = "certificate_expiring"
+	CredentialsRejected = "credentials_rejected"
+	StreamStopped       = "stream_stopped"
 	Silence             = "silence"
 	Lag                 = "lag"
 	FailedShare         = "failed_share"
@@ -65,6 +69,8 @@ func conditions() []condition {
 		{[]string{QueuePaused}, PausedQueues, true},
 		{[]string{PeriodicJobsMissing}, MissingPeriodicJobs, true},
 		{[]string{Silence}, silence, false},
+		{[]string{ProjectDatabaseDown, CertificateExpiring}, databases, false},
+		{[]string{CredentialsRejected, StreamStopped}, providers, false},
 		{[]string{Lag}, LaggingProjects, true},
 		{[]string{FailedShare}, failedShares, false},
 		{[]string{RequestsRejected}, RejectedRequests, true},

@@ -83,6 +83,8 @@ type Config struct {
 	SizeLimit int64
 	// Now is the clock of conditions, Clock the machine's, which is compared with the database's; nil means time.Now.
 	Now, Clock func() time.Time
+	// Every is the pause between two evaluations; 0 means Every.
+	Every time.Duration
 	// Counted is called after each round with how many problems of each kind are open; it may be nil.
 	Counted func(map[string]int)
 }
@@ -91,7 +93,6 @@ type Config struct {
 type Watcher struct {
 	config  Config
 	targets []string // the names of Config.Targets
-	every   time.Duration
 }
 
 // New returns a Watcher; call Run.
@@ -99,13 +100,16 @@ func New(config Config) *Watcher {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
+	if config.Every == 0 {
+		config.Every = Every
+	}
 	if config.Clock == nil {
 		config.Clock = time.Now
 	}
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &Watcher{config: config, targets: []string{}, every: Every}
+	w := &Watcher{config: config, targets: []string{}}
 	for _, t := range config.Targets {
 		w.targets = append(w.targets, t.name())
 	}
@@ -114,7 +118,7 @@ func New(config Config) *Watcher {
 
 // Run evaluates and calls until ctx ends.
 func (w *Watcher) Run(ctx context.Context) {
-	tick := time.NewTicker(w.every)
+	tick := time.NewTicker(w.config.Every)
 	defer tick.Stop()
 	for {
 		w.round(ctx)
@@ -189,7 +193,7 @@ func (w *Watcher) Evaluate(ctx context.Context) (evaluated bool, err error) {
 		}
 	}
 	errs = append(errs, w.record(ctx, []string{NotEvaluated}, unknown, now), w.prune(ctx, now))
-	if _, err := w.config.Pool.Exec(ctx, endClaim, now, Every/2); err != nil {
+	if _, err := w.config.Pool.Exec(ctx, endClaim, now, w.config.Every/2); err != nil {
 		errs = append(errs, fmt.Errorf("end the evaluation: %w", err))
 	}
 	return true, errors.Join(errs...)

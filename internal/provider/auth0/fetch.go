@@ -189,6 +189,9 @@ func (e *permissionError) Error() string {
 
 func (e *permissionError) Unwrap() error { return fault.New(fault.CredentialsRefused, e.Error()) }
 
+// LacksPermission implements userapi.LackError.
+func (e *permissionError) LacksPermission() string { return e.permission }
+
 func isLack(err error) bool {
 	_, is := errors.AsType[*permissionError](err)
 	return is

@@ -18,6 +18,7 @@ const (
 	readEventStreams     = "read:event_streams"
 	readEventDeliveries  = "read:event_deliveries"
 	writeEventDeliveries = "update:event_deliveries"
+	writeEventStreams    = "update:event_streams"
 )
 
 // whole is the time format of these calls: no fraction, 20 characters.
@@ -106,6 +107,22 @@ func (s *source) ask(ctx context.Context, stream string, r userapi.RedeliverRequ
 	default:
 		return nil
 	}
+}
+
+// Reenable enables an event stream; see userapi.Reenabler. It needs the permission update:event_streams. Auth0 refuses
+// while 5000 or more of its deliveries are failed.
+func (s *source) Reenable(ctx context.Context, stream string) error {
+	const what = "enable the event stream"
+	answer, err := s.doWith(ctx, writeEventStreams, userapi.Request{
+		What: what, Method: http.MethodPatch, URL: s.base + streamPath(stream, ""), JSON: map[string]any{"status": streamEnabled},
+	})
+	if err != nil {
+		return err
+	}
+	if !answer.OK() {
+		return s.unexpected(what, answer)
+	}
+	return nil
 }
 
 // said returns Auth0's error message, to be appended to its status.

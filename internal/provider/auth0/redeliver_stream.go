@@ -15,6 +15,7 @@ import (
 // The Management API's event streams (its definition, 2026-10).
 const (
 	streamDisabled = "disabled"
+	streamEnabled  = "enabled"
 	streamPages    = 10 // of 100 streams; a tenant may have 8
 	shownStreams   = 10 // in an error
 )

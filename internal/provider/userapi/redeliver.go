@@ -57,3 +57,16 @@ type RedeliveryStream struct {
 	// Notes are advice about the stream.
 	Notes []string
 }
+
+// Reenabler is a Redeliverer whose provider may disable a stream, after which it keeps no events.
+type Reenabler interface {
+	// Reenable enables a stream again. The errors are those of a Source.
+	Reenable(ctx context.Context, stream string) error
+}
+
+// LackError is an error about a permission that the stored credentials lack. They are right otherwise.
+type LackError interface {
+	error
+	// LacksPermission returns the provider's name of the permission.
+	LacksPermission() string
+}

@@ -1,0 +1,133 @@
+package app_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/app"
+	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/demoprovider"
+	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
+)
+
+// operators records the calls to an operator's webhook, as type and kind.
+type operators struct {
+	mu    sync.Mutex
+	calls []string
+}
+
+func (o *operators) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var got struct {
+		Type string `json:"type"`
+		Data struct {
+			Kind string `json:"kind"`
+		} `json:"data"`
+	}
+	if json.NewDecoder(r.Body).Decode(&got) != nil || r.Header.Get("Webhook-Signature") == "" {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.calls = append(o.calls, got.Type+" "+got.Data.Kind)
+}
+
+func (o *operators) all() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.calls)
+}
+
+// TestAStoppedStreamHeals has Auth0 disable the event stream for an hour: some events fail, others are never kept. authsync
+// notices, has the failed ones sent again, enables the stream, reconciles, and calls the operator once each time.
+func TestAStoppedStreamHeals(t *testing.T) {
+	t.Parallel()
+	const stream = "est_AAAAAAAAAAAAAAAAAAAAAA"
+	in := install(t)
+	tenant := demoprovider.NewAuth0(demoprovider.NewAccount(5), time.Now)
+	tenant.Scope += " " + demoprovider.Auth0StreamScopes + " " + demoprovider.Auth0EnableScope
+	tenant.Streams.Streams = []demoprovider.Auth0Stream{{
+		ID: stream, Name: "authsync", Token: signingSecret,
+		Endpoint: "https://sync.example.com/api/capydb/v1/integrations/auth0/webhook/" + in.projectID,
+	}}
+	o := &operators{}
+	hook := httptest.NewServer(o)
+	t.Cleanup(hook.Close)
+	c := in.settings
+	c.AlertURLs = config.Secret(hook.URL)
+	c.AlertSecret = config.Secret("whsec_" + base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef")))
+	c.AllowAlertTargets, c.AllowTargets = egress.Loopback(), egress.Loopback()
+	a, err := app.Start(t.Context(), app.Config{Settings: c, Log: slog.New(slog.DiscardHandler), WatchEvery: 100 * time.Millisecond})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, a.Stop(context.WithoutCancel(t.Context()))) })
+	tenant.Streams.To = a.URL()
+	api := client.New(a.URL(), in.key)
+	t.Cleanup(api.Close)
+	require.NoError(t, api.Do(t.Context(), http.MethodPut, "/projects/shop/integrations/auth0", map[string]any{
+		"credentials": map[string]any{
+			"domain": demoprovider.Auth0Domain, "client_id": demoprovider.Auth0ClientID, "client_secret": demoprovider.Auth0ClientSecret,
+		},
+		"options": map[string]any{"base_url": userapitest.Start(t, tenant), "record_types": []string{"users"}, "heal": map[string]any{"reenable": true}},
+	}, nil))
+	mirrored := func() (ids []string) {
+		require.NoError(t, in.mirror.QueryRow(t.Context(),
+			`SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM capydb_auth.users WHERE deleted_at IS NULL`).Scan(&ids))
+		return ids
+	}
+	waittest.Until(t, func() bool { return len(mirrored()) == 5 }, "the backfill has read everybody")
+	looked := func() {
+		_, err := in.controlDB.Exec(t.Context(), `
+			WITH due AS (UPDATE authsync.probes SET next_probe_at = '-infinity' WHERE next_probe_at < now() + interval '90 seconds' OR gap_since IS NULL)
+			INSERT INTO authsync.river_job (kind, args, max_attempts, queue)
+			SELECT 'probe_projects', '{}', 5, 'default'
+			WHERE NOT EXISTS (SELECT FROM authsync.river_job WHERE kind = 'probe_projects' AND finalized_at IS NULL)`)
+		require.NoError(t, err)
+	}
+
+	tenant.Streams.SetDisabled(stream, true)
+	failed, lost := tenant.Account.Create(), tenant.Account.Create()
+	at := time.Now().Add(-time.Hour).UTC()
+	tenant.Streams.AddFailed(stream, fmt.Appendf(nil, `{"id": "evt_failed", "type": "user.created", "time": %q, "data": {"object": {
+		"user_id": %q, "email": "failed@example.com", "created_at": %[1]q, "updated_at": %[1]q}}}`, at.Format(time.RFC3339), demoprovider.Auth0ID(failed)))
+	waittest.Until(t, func() bool {
+		looked()
+		return len(o.all()) > 0
+	}, "it is noticed")
+	waittest.Until(t, func() bool {
+		looked()
+		return slices.Contains(o.all(), "problem.closed stream_stopped")
+	}, "it heals")
+	require.Equal(t, []string{"problem.opened stream_stopped", "problem.closed stream_stopped"}, o.all())
+	require.False(t, tenant.Streams.IsDisabled(stream))
+	require.Equal(t, []int{http.StatusNoContent}, tenant.Streams.Posted(), "the failed one came again")
+	var want []string
+	for _, n := range tenant.Account.Users() {
+		want = append(want, demoprovider.Auth0ID(n))
+	}
+	slices.Sort(want)
+	require.Contains(t, want, demoprovider.Auth0ID(lost))
+	require.Equal(t, want, mirrored(), "the mirror is equal")
+	problems, err := api.Problems(t.Context(), "shop", "", 10)
+	require.NoError(t, err)
+	require.Len(t, problems, 1)
+	require.NotNil(t, problems[0].NotifiedAt)
+
+	status, text := in.metrics(t, a.URL()+"/metrics")
+	require.Equal(t, http.StatusOK, status)
+	require.True(t, strings.Contains(text, `authsync_problems_open{kind="stream_stopped"} 0`), "every kind has its number")
+}
