@@ -1,6 +1,7 @@
 package watch_test
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -331,4 +332,17 @@ func TestProblemsOfADeletedProject(t *testing.T) {
 	b.exec(t, `SELECT authsync.record_problems('{lag}', $1, '{}', now())`,
 		`[{"kind": "lag", "project_id": "`+uuid.NewString()+`", "subject": "", "severity": "failed", "detail": "d", "next_step": "n"}]`)
 	require.Empty(t, b.list(t, ""))
+}
+
+// The page that people read describes every kind.
+func TestEveryKindIsDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/alarms.md")
+	require.NoError(t, err)
+	seen := map[string]bool{}
+	for _, kind := range watch.Kinds() {
+		require.Contains(t, string(page), "`"+kind+"`")
+		require.False(t, seen[kind], kind)
+		seen[kind] = true
+	}
 }
