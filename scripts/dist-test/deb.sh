@@ -23,7 +23,7 @@ chroot "$root" bash -c '. /usr/share/bash-completion/completions/authsync && com
 chroot "$root" authsync version
 expect version "$(cd "$work/one/checkout" && scripts/version.sh | sed -n 's/^AUTHSYNC_VERSION=//p')" \
     "$(chroot "$root" authsync version --json | sed -n 's/.*"version": *"\([^"]*\)".*/\1/p')"
-warnings=$(for page in "$root"/usr/share/man/man1/*.gz; do zcat "$page"; done | chroot "$root" groff -man -Tutf8 -ww -z 2>&1)
+warnings=$(for page in "$root"/usr/share/man/man1/authsync*.gz; do zcat "$page"; done | chroot "$root" groff -Kutf8 -man -Tutf8 -ww -z 2>&1)
 expect 'warnings about manual pages' '' "$warnings"
 
 # What the units say is read from them.
@@ -81,8 +81,8 @@ as_admin authsync ready
 expect 'user of the process' "$(chroot "$root" id -u authsync)" "$(stat -c %u "/proc/$server")"
 key=$(as_admin authsync keys create dist)
 echo "$project" | as_admin authsync projects create shop --database-url-file -
-as_admin authsync integrations set shop clerk --generate-secret >/dev/null
-as_admin authsync send shop clerk user.created --wait
+as_admin authsync integrations set shop auth0 --generate-secret >/dev/null
+as_admin authsync send shop auth0 user.created --wait
 expect 'rows of the mirror' 1 "$(psql -qXAtd "$project" -c 'SELECT count(*) FROM capydb_auth.users')"
 
 # Beside it a role of its own, on an address of its own.

@@ -114,8 +114,8 @@ run ready
 token=$(run keys create image)
 settings+=(AUTHSYNC_URL=http://127.0.0.1:18090 "AUTHSYNC_API_KEY=$token")
 echo "$project" | run projects create shop --database-url-file -
-run integrations set shop clerk --generate-secret >/dev/null
-run send shop clerk user.created --wait
+run integrations set shop auth0 --generate-secret >/dev/null
+run send shop auth0 user.created --wait
 expect 'rows of the mirror' 1 "$(psql -qXAtd "$project" -c 'SELECT count(*) FROM capydb_auth.users')"
 kill -TERM "$server"
 wait "$server" || { cat "$work/log"; fail 'it does not stop in order'; }
