@@ -150,7 +150,7 @@ func TestBadIntegrationsAreRefused(t *testing.T) {
 		"TypingErrorInside": {"auth0", `{"webhook_authorization": {"method": "bearer", "tokne": "s3cret"}}`, ``, "webhook_authorization has the wrong form"},
 		"EmptySecret":       {"auth0", `{"webhook_signing_secret": ""}`, ``, "webhook_signing_secret is empty"},
 		"OtherProvidersOwn": {"clerk", `{"webhook_authorization": {"method": "bearer", "token": "s3cret"}}`, ``, "for Auth0 only"},
-		"UnknownOption":     {"auth0", `{}`, `{"absent": 1}`, `unknown option "absent": must be one of absent_fields, base_url, definition, exclude, provision, pull, reconcile, record_types, signature_formats, silence, source`},
+		"UnknownOption":     {"auth0", `{}`, `{"absent": 1}`, `unknown option "absent": must be one of absent_fields, base_url, definition, exclude, heal, provision, pull, reconcile, record_types, signature_formats, silence, source`},
 		"WrongRecordType":   {"clerk", `{}`, `{"record_types": ["users", "teams"]}`, `options.record_types holds "teams"`},
 		"WithoutUsers":      {"clerk", `{}`, `{"record_types": ["sessions"]}`, `options.record_types lacks "users"`},
 		"NoListOfTypes":     {"clerk", `{}`, `{"record_types": "users"}`, "must be an array of strings"},
