@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/authsync/authsync/internal/app"
+	"github.com/authsync/authsync/internal/buildinfo"
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/tracing"
 )
@@ -65,7 +66,7 @@ its row and its destinations; the other variables of OpenTelemetry's SDK count t
 
 // traced runs a server that exports traces, if the environment asks for it, and exports the last of them after it.
 func (s *session) traced(ctx context.Context, c config.Config, log *slog.Logger, run func(*tracing.Tracer) error) error {
-	tracer, stop, err := tracing.Start(ctx, s.Lookup, thisVersion().Version, log)
+	tracer, stop, err := tracing.Start(ctx, s.Lookup, buildinfo.Read().Version, log)
 	if err != nil {
 		return err
 	}

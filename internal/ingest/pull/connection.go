@@ -112,9 +112,10 @@ func (c *connection) Take(ctx context.Context, batch userapi.EventBatch) error {
 	now := c.now()
 	messages := make([]inbox.Message, len(batch.Bodies))
 	for i, body := range batch.Bodies {
+		stored, excluded := c.verifier.Redact(body)
 		messages[i] = inbox.Message{
 			ProjectID: c.ProjectID, Provider: c.Provider, VerifiedBy: provider.Proof{Method: Method}.String(), ReceivedAt: now,
-			Headers: map[string]string{"Content-Type": "application/json"}, Body: c.verifier.Redact(body),
+			Headers: map[string]string{"Content-Type": "application/json"}, Body: stored, Excluded: excluded,
 		}
 	}
 	err := c.config.Inbox.AppendWith(ctx, messages, func(tx pgx.Tx) error { return c.move(ctx, tx, batch) })

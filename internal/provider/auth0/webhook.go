@@ -24,7 +24,6 @@ const (
 )
 
 const (
-	streamEnabled = "enabled"
 	webhookType   = "webhook"
 	keySubscribed = "event_type"
 	keyAuthMethod = "method"
