@@ -58,7 +58,7 @@ func TestPagesOfWhatIsPendingHaveEachEventOnce(t *testing.T) {
 		INSERT INTO authsync.event_outcomes (inbox_id, ordinal, received_at, project_id, outcome)
 		SELECT i.id, o, i.received_at, i.project_id, (ARRAY['pending', 'applied', 'pending'])[1 + o]
 		FROM authsync.inbox AS i, generate_series(0, 2) AS o WHERE i.project_id = $1 AND i.id % 7 = 0`, project)
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // of a test
+	random := rand.New(rand.NewPCG(1, 2))
 	for range 150 {
 		var row []int64
 		first, reach := random.IntN(len(ids)-newest), 1+random.IntN(1+random.IntN(1+random.IntN(len(ids))))
