@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -129,5 +128,5 @@ func TestAStoppedStreamHeals(t *testing.T) {
 
 	status, text := in.metrics(t, a.URL()+"/metrics")
 	require.Equal(t, http.StatusOK, status)
-	require.True(t, strings.Contains(text, `authsync_problems_open{kind="stream_stopped"} 0`), "every kind has its number")
+	require.Contains(t, text, `authsync_problems_open{kind="stream_stopped"} 0`, "every kind has its number")
 }

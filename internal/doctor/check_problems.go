@@ -49,7 +49,7 @@ func problems(ctx context.Context, c *Control) ([]Fault, error) {
 	at, err := watch.EvaluatedAt(ctx, c.Pool)
 	if err == nil && at != nil && c.Now().Sub(*at) > unwatched {
 		faults = append(faults, Fault{
-			What: fmt.Sprintf("problems were last looked for at %s", watch.Moment(*at)),
+			What: "problems were last looked for at " + watch.Moment(*at),
 			Next: "start authsync serve; if it runs, see problems_not_evaluated in its log",
 		})
 	}

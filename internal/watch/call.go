@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -174,9 +175,7 @@ func (w *Watcher) send(ctx context.Context, c *call) (after time.Duration, err e
 		if err != nil {
 			return 0, err
 		}
-		for name, values := range signed {
-			r.Header[name] = values
-		}
+		maps.Copy(r.Header, signed)
 	}
 	answer, err := w.config.Client.Do(r)
 	if err != nil {

@@ -31,6 +31,14 @@ type received struct {
 	fields map[string]any
 }
 
+// data is the problem.
+func (r received) data(t *testing.T) map[string]any {
+	t.Helper()
+	data, is := r.fields["data"].(map[string]any)
+	require.True(t, is)
+	return data
+}
+
 func newOperator(t *testing.T) *operator {
 	t.Helper()
 	o := &operator{status: http.StatusNoContent}
@@ -97,7 +105,7 @@ func TestEachAlarmCallsOnce(t *testing.T) {
 			calls := o.taken()
 			require.Len(t, calls, 1)
 			require.Equal(t, "problem.opened", calls[0].fields["type"])
-			require.Equal(t, a.kind, calls[0].fields["data"].(map[string]any)["kind"])
+			require.Equal(t, a.kind, calls[0].data(t)["kind"])
 			a.end(t, b)
 			round()
 			round()
@@ -124,7 +132,7 @@ func TestCallsAreSigned(t *testing.T) {
 	id, _, err := standardwebhooks.Verify([]standardwebhooks.Key{verifier}, standardwebhooks.Standard, calls[0].header, calls[0].body, b.now())
 	require.NoError(t, err)
 	require.Contains(t, id, "problem_")
-	data := calls[0].fields["data"].(map[string]any)
+	data := calls[0].data(t)
 	require.Equal(t, "shop", data["project"])
 	require.Equal(t, "clerk backfill", data["subject"])
 	require.Nil(t, data["closed_at"])

@@ -243,7 +243,12 @@ func (w *Watcher) record(ctx context.Context, kinds []string, found []Finding, n
 		return fmt.Errorf("record problems: %w", err)
 	}
 	for _, t := range all {
-		w.config.Log.WarnContext(ctx, "problem_"+t.Event, slog.Int64("problem_id", t.ProblemID), slog.Any("kinds", kinds))
+		log := w.config.Log.With(slog.Int64("problem_id", t.ProblemID), slog.Any("kinds", kinds))
+		if t.Event == StateClosed {
+			log.InfoContext(ctx, "problem_closed")
+		} else {
+			log.WarnContext(ctx, "problem_opened")
+		}
 	}
 	return nil
 }

@@ -178,7 +178,7 @@ func (w *Worker) Look(ctx context.Context) error {
 	for i := range due {
 		group.Go(func() error {
 			if ctx.Err() != nil {
-				return nil // the next job takes it
+				return nil //nolint:nilerr // the next job takes it
 			}
 			return w.one(ctx, &due[i])
 		})
@@ -194,7 +194,7 @@ func (w *Worker) one(ctx context.Context, s *state) error {
 		w.provider(ctx, s)
 	}
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // what was not found out is not recorded
 	}
 	now := w.config.Now()
 	_, err := w.config.Pool.Exec(ctx, recordProbe, s.ProjectID, s.Subject, now.Add(s.pause), now, s.FailingSince, s.ConsecutiveFailures, s.Finding, s.Detail,

@@ -184,7 +184,7 @@ func TestHostileDatabasesDelayNobodyElse(t *testing.T) {
 	b := setup(t)
 	b.urls[b.shop] = pgtest.URL(t, pgtest.Project(t))
 	require.Empty(t, b.look(t, 0))
-	silent, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed with the test
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, silent.Close()) })
 	for n := range 20 { // more than run at once
@@ -201,7 +201,7 @@ func TestHostileDatabasesDelayNobodyElse(t *testing.T) {
 	_, err = b.watcher.Evaluate(t.Context())
 	require.NoError(t, err)
 	cancel()
-	<-ended // it ends at once, without recording what it did not find out
+	require.NoError(t, <-ended, "it ends at once, without recording what it did not find out")
 	var recorded int
 	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT count(*) FROM authsync.probes b JOIN authsync.projects p ON p.id = b.project_id
 		WHERE b.subject = 'database' AND p.name <> 'shop' AND b.probed_at IS NOT NULL`).Scan(&recorded))

@@ -12,7 +12,6 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/redact"
-	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
 	"github.com/authsync/authsync/internal/watch"
 )
@@ -35,7 +34,7 @@ func (w *Worker) provider(ctx context.Context, s *state) {
 		s.FailingSince, s.ConsecutiveFailures = nil, 0
 	case isRejected(err):
 		s.failed(now, redact.Reason(err))
-		s.Finding = kind(watch.CredentialsRejected)
+		s.Finding = new(watch.CredentialsRejected)
 		return
 	default: // it is not reachable now, or answers oddly: what was found before still holds
 		detail := s.Detail
@@ -65,8 +64,6 @@ func isRejected(err error) bool {
 	var lacks userapi.LackError
 	return fault.Is(err, fault.CredentialsRefused) && !errors.As(err, &lacks)
 }
-
-func kind(of string) *string { return &of }
 
 // streams looks at the event streams and has them heal. Without a way to look there is nothing bad.
 func (w *Worker) streams(ctx context.Context, s *state) (isBad bool, err error) {
@@ -104,8 +101,8 @@ func (w *Worker) streams(ctx context.Context, s *state) (isBad bool, err error) 
 		}
 		s.GapSince = &begun
 	}
-	s.Finding, s.Detail = kind(watch.StreamStopped), &trouble
-	w.heal(ctx, s, &account, found.Streams)
+	s.Finding, s.Detail = new(watch.StreamStopped), &trouble
+	w.heal(ctx, s, redeliverer, account.Options, found.Streams)
 	return true, nil
 }
 
@@ -129,7 +126,7 @@ func describe(streams []userapi.RedeliveryStream) (trouble string, since *time.T
 
 // heal asks for the failed deliveries, and enables streams where that is allowed. What cannot be done is tried again at
 // the next look, and named in the problem.
-func (w *Worker) heal(ctx context.Context, s *state, account *source.Account, streams []userapi.RedeliveryStream) {
+func (w *Worker) heal(ctx context.Context, s *state, account userapi.Redeliverer, o provider.Options, streams []userapi.RedeliveryStream) {
 	now := w.config.Now()
 	log := w.config.Log.With(slog.String("project_id", s.ProjectID.String()), slog.String("provider", s.Subject))
 	hasFailed := false
@@ -137,15 +134,15 @@ func (w *Worker) heal(ctx context.Context, s *state, account *source.Account, st
 		hasFailed = hasFailed || streams[i].Failed > 0
 	}
 	if hasFailed && (s.RedeliveryAt == nil || now.Sub(*s.RedeliveryAt) >= redeliverPause) {
-		_, err := account.Source.(userapi.Redeliverer).Redeliver(ctx, s.ProjectID.String(), userapi.RedeliverRequest{})
+		_, err := account.Redeliver(ctx, s.ProjectID.String(), userapi.RedeliverRequest{})
 		if err == nil {
 			s.RedeliveryAt = &now
 			log.InfoContext(ctx, "redelivery_requested")
 		}
 		s.note(err)
 	}
-	reenabler, can := account.Source.(userapi.Reenabler)
-	if !can || account.Options.Heal == nil || !account.Options.Heal.Reenable {
+	reenabler, can := account.(userapi.Reenabler)
+	if !can || o.Heal == nil || !o.Heal.Reenable {
 		return
 	}
 	for i := range streams {
@@ -177,7 +174,7 @@ func (w *Worker) reconcile(ctx context.Context, s *state) {
 		s.GapUntil = &now
 	}
 	if s.Finding != nil {
-		s.Detail = kind("it sends again, and what was lost since " + watch.Moment(*s.GapSince) + " is being reconciled")
+		s.Detail = new("it sends again, and what was lost since " + watch.Moment(*s.GapSince) + " is being reconciled")
 	}
 	if s.RunID != nil {
 		run, err := w.config.Latest(ctx, s.ProjectID, s.Subject, provider.KindReconcile)
