@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -173,6 +174,8 @@ func (w *Worker) Look(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("take probes: %w", err)
 	}
+	// An UPDATE returns its rows in any order.
+	slices.SortStableFunc(due, func(a, b state) int { return min(a.ConsecutiveFailures, 1) - min(b.ConsecutiveFailures, 1) })
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	for i := range due {

@@ -207,9 +207,10 @@ func TestHostileDatabasesDelayNobodyElse(t *testing.T) {
 		WHERE b.subject = 'database' AND p.name <> 'shop' AND b.probed_at IS NOT NULL`).Scan(&recorded))
 	require.Zero(t, recorded)
 	// Those that failed come last: the good ones are found first even if the job has no time for the rest.
-	b.exec(t, `UPDATE authsync.probes AS b SET failing_since = now(), next_probe_at = '-infinity' FROM authsync.projects AS p
+	b.exec(t, `UPDATE authsync.probes AS b SET failing_since = now(), consecutive_failures = 1, next_probe_at = '-infinity' FROM authsync.projects AS p
 		WHERE p.id = b.project_id AND p.name <> 'shop' AND b.subject = 'database'`)
-	b.exec(t, `UPDATE authsync.probes AS b SET next_probe_at = now() FROM authsync.projects AS p WHERE p.id = b.project_id AND p.name = 'shop'`)
+	b.exec(t, `UPDATE authsync.probes AS b SET next_probe_at = '-infinity', failing_since = NULL, consecutive_failures = 0 FROM authsync.projects AS p
+		WHERE p.id = b.project_id AND p.name = 'shop'`)
 	probing, cancel = context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_ = b.worker.Look(probing)
