@@ -20,6 +20,7 @@ import (
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 	"github.com/authsync/authsync/internal/watch"
 	"github.com/authsync/authsync/internal/watch/probe"
 )
@@ -211,12 +212,17 @@ func TestHostileDatabasesDelayNobodyElse(t *testing.T) {
 		WHERE p.id = b.project_id AND p.name <> 'shop' AND b.subject = 'database'`)
 	b.exec(t, `UPDATE authsync.probes AS b SET next_probe_at = '-infinity', failing_since = NULL, consecutive_failures = 0 FROM authsync.projects AS p
 		WHERE p.id = b.project_id AND p.name = 'shop'`)
-	probing, cancel = context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	_ = b.worker.Look(probing)
-	var failures int
-	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT consecutive_failures FROM authsync.probes WHERE project_id = $1 AND subject = 'database'`, b.shop).Scan(&failures))
-	require.Positive(t, failures)
+	probing, cancel = context.WithCancel(t.Context())
+	go func() { ended <- b.worker.Look(probing) }()
+	waittest.Until(t, func() bool {
+		var failures int
+		require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT consecutive_failures FROM authsync.probes WHERE project_id = $1 AND subject = 'database'`, b.shop).Scan(&failures))
+		return failures > 0
+	})
+	cancel()
+	require.NoError(t, <-ended)
+	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT count(*) FROM authsync.probes WHERE subject = 'database' AND probed_at IS NOT NULL`).Scan(&recorded))
+	require.Equal(t, 1, recorded, "none of those that do not answer came before it")
 }
 
 func TestACertificateThatExpires(t *testing.T) {
