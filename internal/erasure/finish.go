@@ -28,7 +28,7 @@ const (
 		WHERE t.project_id = $1
 		ORDER BY t.name`
 
-	cancelPassedOn = `
+	cancelOutstanding = `
 		SELECT authsync.cancel_delivery(d.project_id, d.id, $3)
 		FROM authsync.deliveries AS d
 		JOIN authsync.destinations AS t ON t.id = d.destination_id
@@ -71,7 +71,7 @@ func (r *run) destinations(ctx context.Context) error {
 			if _, err := tx.Exec(ctx, setAnswers, r.id, r.row.Steps, answers); err != nil {
 				return "", fmt.Errorf("record what destinations answered: %w", err)
 			}
-			if _, err := tx.Exec(ctx, cancelPassedOn, r.row.ProjectID, r.about.ChangeID, r.Now()); err != nil {
+			if _, err := tx.Exec(ctx, cancelOutstanding, r.row.ProjectID, r.about.ChangeID, r.Now()); err != nil {
 				return "", fmt.Errorf("cancel what could not be passed on: %w", err)
 			}
 			return phaseFinish, nil

@@ -72,8 +72,10 @@ func TestTheMirrorKeepsErasedUsersOut(t *testing.T) {
 	keys.key = e.Key
 	require.Equal(t, []string{"erased", "applied", "erased", "applied"}, outcomes(about("gone", 5), about("kept", 5), member("gone"), member("kept")))
 	erased, err := m.Erased(t.Context(), projectID(), []mirror.Owned{
-		{Ref: record.Ref{Type: record.User, ID: "kept"}}, {Ref: record.Ref{Type: record.User, ID: "gone"}},
-		{Ref: record.Ref{Type: record.Session, ID: "s"}, UserID: "gone"}, {Ref: record.Ref{Type: record.Organization, ID: "gone"}},
+		{Ref: record.Ref{Type: record.User, ID: "kept"}},
+		{Ref: record.Ref{Type: record.User, ID: "gone"}},
+		{Ref: record.Ref{Type: record.Session, ID: "s"}, UserID: "gone"},
+		{Ref: record.Ref{Type: record.Organization, ID: "gone"}},
 	})
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 2}, erased)

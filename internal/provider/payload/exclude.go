@@ -182,8 +182,8 @@ func (s *exclusionScan) matches(quoted []byte) (matches bool) {
 // isWithin reports whether the innermost object is within these keys.
 func (s *exclusionScan) isWithin(parents []string) bool {
 	at := len(s.open) - 1
-	for i := len(parents) - 1; i >= 0; i-- {
-		if at = s.open[at].outer; at < 0 || string(keyText(s.open[at].key)) != parents[i] {
+	for _, parent := range slices.Backward(parents) {
+		if at = s.open[at].outer; at < 0 || string(keyText(s.open[at].key)) != parent {
 			return false
 		}
 	}
