@@ -64,7 +64,7 @@ databases dist_deb
 cat >"$root/etc/authsync/authsync.env" <<END
 DATABASE_URL=$control
 AUTHSYNC_ENCRYPTION_KEY=$(openssl rand -base64 32)
-AUTHSYNC_LISTEN=127.0.0.1:18080
+AUTHSYNC_LISTEN=127.0.0.1:0
 AUTHSYNC_DRAIN_DELAY=0s
 AUTHSYNC_ALLOW_DATABASE_TARGETS=127.0.0.1
 END
@@ -74,9 +74,10 @@ server=$!
 as_admin() { # what an operator runs, as root, with the settings of the service
     local lines
     mapfile -t lines < <(grep -E '^[A-Z_]+=' "$root/etc/authsync/authsync.env")
-    chroot "$root" env -i PATH=/usr/bin "${lines[@]}" AUTHSYNC_URL=http://127.0.0.1:18080 ${key:+AUTHSYNC_API_KEY=$key} "$@"
+    chroot "$root" env -i PATH=/usr/bin "${lines[@]}" AUTHSYNC_LISTEN="${address:-}" AUTHSYNC_URL="http://${address:-}" ${key:+AUTHSYNC_API_KEY=$key} "$@"
 }
-until_true as_admin authsync ready
+until_true address_in "$work/log"
+address=$(address_in "$work/log")
 as_admin authsync ready
 expect 'user of the process' "$(chroot "$root" id -u authsync)" "$(stat -c %u "/proc/$server")"
 key=$(as_admin authsync keys create dist)
@@ -86,10 +87,11 @@ as_admin authsync send shop auth0 user.created --wait
 expect 'rows of the mirror' 1 "$(psql -qXAtd "$project" -c 'SELECT count(*) FROM capydb_auth.users')"
 
 # Beside it a role of its own, on an address of its own.
-sed -i 's/:8081/:18081/' "$root/etc/authsync/worker.env"
+sed -i 's/:8081/:0/' "$root/etc/authsync/worker.env"
 (unit authsync@.service worker) >"$work/log.worker" 2>&1 &
 worker=$!
-until_true as_admin env AUTHSYNC_LISTEN=127.0.0.1:18081 authsync ready
+until_true address_in "$work/log.worker"
+as_admin env AUTHSYNC_LISTEN="$(address_in "$work/log.worker")" authsync ready
 grep -q '"roles":"worker"' "$work/log.worker" || { cat "$work/log.worker"; fail 'authsync@worker has another role'; }
 for process in $server $worker; do
     kill -TERM "$process"

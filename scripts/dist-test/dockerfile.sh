@@ -100,7 +100,7 @@ key_file=$root/encryption.key
 openssl rand -base64 32 >"$key_file"
 echo "$control" >"$root/database.url"
 chown 65532:65532 "$key_file" "$root/database.url" && chmod 0400 "$key_file" "$root/database.url"
-settings=("${environment[@]}" DATABASE_URL_FILE=/database.url AUTHSYNC_ENCRYPTION_KEY_FILE=/encryption.key AUTHSYNC_LISTEN=127.0.0.1:18090
+settings=("${environment[@]}" DATABASE_URL_FILE=/database.url AUTHSYNC_ENCRYPTION_KEY_FILE=/encryption.key AUTHSYNC_LISTEN=127.0.0.1:0
     AUTHSYNC_DRAIN_DELAY=0s AUTHSYNC_ALLOW_DATABASE_TARGETS=127.0.0.1)
 # become COMMAND…: this process becomes it, so that its number is known.
 become() { exec env -i "${settings[@]}" /usr/sbin/chroot --userspec="$user" "$root" $entrypoint "$@"; }
@@ -108,11 +108,11 @@ run() { (become "$@"); }
 run migrate up
 (become $command) >"$work/log" 2>&1 &
 server=$!
-ready() { run ready; } # the health check of compose.yaml
-until_true ready
-run ready
+until_true address_in "$work/log"
+settings+=("AUTHSYNC_LISTEN=$(address_in "$work/log")")
+run ready # the health check of compose.yaml
 token=$(run keys create image)
-settings+=(AUTHSYNC_URL=http://127.0.0.1:18090 "AUTHSYNC_API_KEY=$token")
+settings+=("AUTHSYNC_URL=http://$(address_in "$work/log")" "AUTHSYNC_API_KEY=$token")
 echo "$project" | run projects create shop --database-url-file -
 run integrations set shop auth0 --generate-secret >/dev/null
 run send shop auth0 user.created --wait

@@ -8,7 +8,14 @@ unmounted() {
         umount --lazy "$at"
     done
 }
-trap unmounted EXIT
+ended() {
+    local process
+    for process in $(jobs -p); do
+        kill -TERM "$process" 2>/dev/null && wait "$process" || true
+    done
+    unmounted
+}
+trap ended EXIT
 
 # fresh NAME: a Debian of its own, with /proc, in $work/NAME.
 fresh() {
@@ -41,6 +48,9 @@ until_true() {
         sleep 0.2
     done
 }
+
+# address_in LOG: where the server listens, by its log.
+address_in() { sed -n 's#.*"msg":"server_started","url":"http://\([^"]*\)".*#\1#p' "$1" | grep .; }
 
 # databases NAME: two databases on the server of the test, control and project.
 databases() {
