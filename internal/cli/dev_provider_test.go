@@ -31,7 +31,7 @@ func TestDevConnectsClerk(t *testing.T) {
 	env := map[string]string{"AUTHSYNC_DATA_DIR": dir, "AUTHSYNC_LISTEN": "127.0.0.1:0"}
 	p := startProcess(t, env, "dev", "--provider", "clerk", "--key", demoprovider.ClerkKey, "--base-url", base, "--relay", relay.URL)
 	start := waittest.Receive(t, relay.Started)
-	token, _ := start["data"].(map[string]any)["token"].(string) //nolint:forcetypeassert // else the test fails
+	token, _ := start["data"].(map[string]any)["token"].(string)
 	waittest.Until(t, func() bool { return strings.Contains(p.err.String(), "Listening. Ctrl-C ends it.") })
 	require.Contains(t, p.err.String(), "Clerk is connected: its users are read into the mirror now.")
 	require.Regexp(t, `Read: [3-9]\d* records of Clerk are in the mirror\.`, p.err.String())

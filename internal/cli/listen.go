@@ -26,7 +26,7 @@ import (
 const (
 	// relayTokensFile, in the data directory, keeps the tokens of relayed inboxes, so that their URLs
 	// stay the same.
-	relayTokensFile = "relay-tokens.json"
+	relayTokensFile = "relay-tokens.json" //nolint:gosec // a file name
 	// forwardTimeout limits a request to the server.
 	forwardTimeout = 15 * time.Second
 	// maxForwarded is the maximum length of an answer that goes back to the sender.

@@ -57,7 +57,7 @@ func (r *Relay) serve(ctx context.Context, conn *websocket.Conn) {
 	r.Started <- start
 	select {
 	case <-r.Refuse:
-		conn.Close(websocket.StatusPolicyViolation, "token in use") //nolint:errcheck,gosec // the test sees it
+		conn.Close(websocket.StatusPolicyViolation, "token in use") //nolint:gosec // the test sees it
 		return
 	default:
 	}

@@ -130,8 +130,8 @@ func (s *source) event(ctx context.Context, instance string, c change) ([]byte, 
 	object, err := s.current(ctx, &c)
 	action := "updated"
 	if errors.Is(err, userapi.ErrGone) {
-		action, err = "deleted", nil
-		object, _ = json.Marshal(c.keys()) // texts are always JSON
+		action = "deleted"
+		object, err = json.Marshal(c.keys())
 	}
 	if err != nil {
 		return nil, err

@@ -104,8 +104,12 @@ func (k *taker) Take(_ context.Context, batch userapi.EventBatch) error {
 	defer k.mu.Unlock()
 	for _, body := range batch.Bodies {
 		var e struct {
-			ID, Type string
-			Data     struct{ ID, Email string }
+			ID   string `json:"id"`
+			Type string `json:"type"`
+			Data struct {
+				ID    string `json:"id"`
+				Email string `json:"email"`
+			} `json:"data"`
 		}
 		if err := json.Unmarshal(body, &e); err != nil {
 			return err
@@ -246,7 +250,7 @@ func TestConcurrentWriters(t *testing.T) {
 	var writers sync.WaitGroup
 	for w := range 4 {
 		writers.Go(func() {
-			random := rand.New(rand.NewPCG(uint64(w), 0)) //nolint:gosec // it is positive
+			random := rand.New(rand.NewPCG(uint64(w), 0))
 			for n := range 60 {
 				tx, err := b.app.Begin(t.Context())
 				if err != nil {
