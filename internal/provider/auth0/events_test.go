@@ -62,8 +62,8 @@ func (s *sink) at() string {
 	return s.cursor
 }
 
-// tenant is an Auth0 whose events can be pulled, and a source of them.
-func tenant(tb testing.TB) (*demoprovider.Auth0, userapi.EventSource) {
+// followed is an Auth0 whose events can be pulled, and a source of them.
+func followed(tb testing.TB) (*demoprovider.Auth0, userapi.EventSource) {
 	tb.Helper()
 	clock := userapitest.NewClock()
 	server := demoprovider.NewAuth0(demoprovider.NewAccount(0), clock.Now)
@@ -103,7 +103,7 @@ func since() userapi.Position { return userapi.Position{Since: began().Add(-48 *
 
 func TestEventsAreFollowedAcrossConnections(t *testing.T) {
 	t.Parallel()
-	server, source := tenant(t)
+	server, source := followed(t)
 	server.Events.Publish(server.Now(), event(1), event(2))
 	var to sink
 	from := since()
@@ -130,7 +130,7 @@ func TestEventsAreFollowedAcrossConnections(t *testing.T) {
 
 func TestOffsetOnlyMovesTheCursor(t *testing.T) {
 	t.Parallel()
-	server, source := tenant(t)
+	server, source := followed(t)
 	var to sink
 	follow(t, source, since(), &to)
 	server.Events.Advance(server.Now())
@@ -140,7 +140,7 @@ func TestOffsetOnlyMovesTheCursor(t *testing.T) {
 
 func TestBacklogIsTakenInBatches(t *testing.T) {
 	t.Parallel()
-	server, source := tenant(t)
+	server, source := followed(t)
 	for n := range 2000 {
 		server.Events.Publish(server.Now(), event(n))
 	}
@@ -152,7 +152,7 @@ func TestBacklogIsTakenInBatches(t *testing.T) {
 
 func TestFailedTakeEndsTheConnection(t *testing.T) {
 	t.Parallel()
-	server, source := tenant(t)
+	server, source := followed(t)
 	server.Events.Publish(server.Now(), event(1))
 	to := sink{fail: errors.New("the database is away")}
 	require.ErrorIs(t, waittest.Receive(t, follow(t, source, since(), &to)).err, to.fail)
@@ -227,7 +227,7 @@ func TestRefusedConnections(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server, source := tenant(t)
+			server, source := followed(t)
 			server.Events.Publish(server.Now(), event(1))
 			c.prepare(server)
 			ended := follow(t, source, c.from, &sink{})
@@ -251,7 +251,7 @@ func telling(message string) func(*demoprovider.Auth0) {
 // A token that is refused is replaced once.
 func TestEventsReplaceARefusedToken(t *testing.T) {
 	t.Parallel()
-	server, source := tenant(t)
+	server, source := followed(t)
 	server.Events.Publish(server.Now(), event(1))
 	var to sink
 	ended := follow(t, source, since(), &to)
@@ -396,7 +396,7 @@ func TestEventsAreNotRedirected(t *testing.T) {
 	reached := make(chan struct{}, 1)
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached <- struct{}{} }))
 	t.Cleanup(elsewhere.Close)
-	server, source := tenant(t)
+	server, source := followed(t)
 	server.Fail(demoprovider.Fault{Path: "/events", Status: 302, Header: http.Header{"Location": {elsewhere.URL}}})
 	err := waittest.Receive(t, follow(t, source, since(), &sink{})).err
 	require.ErrorContains(t, err, "redirects to another address")

@@ -76,7 +76,16 @@ $$;
 
 COMMENT ON FUNCTION authsync.add_past_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) IS 'Makes deliveries of changes that a destination has passed already.';
 
-CREATE FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[]) RETURNS void
+CREATE FUNCTION authsync.audit_retention() RETURNS interval
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT interval '400 days';
+$$;
+
+COMMENT ON FUNCTION authsync.audit_retention() IS 'How long rows of authsync.audit_log are kept, and cannot be deleted.';
+
+CREATE FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[], p_coalesced bigint[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -85,13 +94,21 @@ BEGIN
     -- Like all writers of several deliveries, to avoid deadlocks.
     PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
     UPDATE authsync.deliveries AS d
-    SET begun = true
+    SET begun       = true,
+        begun_at    = p_now,
+        attempt_log = CASE
+            WHEN d.begun_at IS NULL THEN d.attempt_log
+            ELSE authsync.add_attempt(d.attempt_log, d.begun_at, NULL, 'unknown', NULL, NULL, NULL)
+        END
     -- Written so that only the index on id can be used.
-    WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id AND NOT d.begun;
+    WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id;
+    UPDATE authsync.deliveries AS d
+    SET begun = true
+    WHERE d.id = ANY (p_coalesced) AND d.destination_id IS NOT DISTINCT FROM p_destination_id AND NOT d.begun;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Records, before they are sent, that deliveries may have arrived.';
+COMMENT ON FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[], p_coalesced bigint[], p_now timestamp with time zone) IS 'Records, before they are sent, that deliveries may have arrived.';
 
 CREATE FUNCTION authsync.block_limit(p_scope text, p_bucket text, p_until timestamp with time zone, p_reason text) RETURNS void
     LANGUAGE sql
@@ -248,7 +265,7 @@ $$;
 
 COMMENT ON FUNCTION authsync.claim_idempotency_key(p_api_key_id uuid, p_key_hash bytea, p_request_hash bytea, p_claim uuid, p_busy_for interval, p_keep interval, p_most integer, p_now timestamp with time zone) IS 'Lets one attempt at an API call proceed, and returns its answer to the others.';
 
-CREATE FUNCTION authsync.claim_pulls(p_claimed_by uuid, p_limit integer, p_now timestamp with time zone, p_until timestamp with time zone) RETURNS TABLE(project_id uuid, provider text, cursor text, origin text, since timestamp with time zone, consecutive_failures integer, reconcile_due boolean, changed_at timestamp with time zone)
+CREATE FUNCTION authsync.claim_pulls(p_claimed_by uuid, p_limit integer, p_now timestamp with time zone, p_until timestamp with time zone) RETURNS TABLE(project_id uuid, provider text, cursor text, origin text, since timestamp with time zone, consecutive_failures bigint, reconcile_due boolean, changed_at timestamp with time zone)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -432,6 +449,16 @@ BEGIN
             RETURN EXISTS (SELECT FROM authsync.sync_runs AS b WHERE b.id = p_subject::uuid AND b.state IN ('running', 'waiting'));
         WHEN 'repair_mirror' THEN
             RETURN EXISTS (SELECT FROM authsync.mirror_repairs AS r WHERE r.project_id = p_subject::uuid AND r.finished_at IS NULL);
+        WHEN 'erase_user' THEN
+            RETURN EXISTS (SELECT FROM authsync.erasures AS e WHERE e.id = p_subject::uuid AND e.state = 'running');
+        WHEN 'provision_webhook' THEN
+            RETURN EXISTS (
+                SELECT
+                FROM authsync.provisioned_webhooks AS w
+                JOIN authsync.integrations AS i ON i.project_id = w.project_id AND i.provider = w.provider
+                WHERE w.project_id = split_part(p_subject, '/', 1)::uuid AND w.provider = split_part(p_subject, '/', 2)
+                  AND w.state IN ('pending', 'testing') AND i.options ->> 'provision' = 'true'
+            );
         ELSE
             RETURN false;
     END CASE;
@@ -662,6 +689,73 @@ $_$;
 
 COMMENT ON FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) IS 'Makes the inbox''s partitions of some days, and of all days that have rows in the default partition.';
 
+CREATE FUNCTION authsync.pending_messages(p_project_id uuid, p_until bigint, p_limit integer) RETURNS TABLE(inbox_id bigint, received_from timestamp with time zone, received_to timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET enable_incremental_sort TO 'off'
+    SET enable_hashagg TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_material TO 'off'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_until bigint := least(p_until, 9000000000000000000); -- leaves room for the longest spread
+BEGIN
+    RETURN QUERY
+    SELECT n.inbox_id, min(n.received_from), max(n.received_to)
+    FROM (
+        SELECT u.inbox_id, p.received_from, p.received_to
+        FROM unnest('{0,1,2,3}'::smallint[]) AS c (spread)
+        CROSS JOIN LATERAL (
+            SELECT min(l.last_id) AS last_id
+            FROM (
+                SELECT DISTINCT q.last_id
+                FROM authsync.inbox_pending AS q
+                WHERE q.project_id = p_project_id AND q.spread = c.spread AND q.last_id <= v_until
+                ORDER BY q.last_id DESC
+                LIMIT p_limit
+            ) AS l
+        ) AS f
+        CROSS JOIN LATERAL (
+            SELECT q.inbox_ids, q.received_from, q.received_to
+            FROM authsync.inbox_pending AS q
+            WHERE q.project_id = p_project_id AND q.spread = c.spread AND q.last_id BETWEEN f.last_id AND v_until
+            OFFSET 0 -- keeps the planner from reading all that end before p_until, and comparing then
+        ) AS p
+        CROSS JOIN LATERAL unnest(p.inbox_ids[greatest(cardinality(p.inbox_ids) - p_limit + 1, 1):]) AS u (inbox_id)
+        UNION ALL
+        SELECT u.inbox_id, p.received_from, p.received_to
+        FROM (VALUES (0::smallint, 63), (1::smallint, 4095), (2::smallint, 262143), (3::smallint, NULL)) AS c (spread, longest)
+        CROSS JOIN LATERAL (
+            SELECT q.inbox_ids, q.received_from, q.received_to
+            FROM authsync.inbox_pending AS q
+            WHERE q.project_id = p_project_id AND q.spread = c.spread
+              AND q.last_id > v_until AND q.last_id <= coalesce(v_until + c.longest, 9223372036854775807)
+              AND q.inbox_ids[1] <= v_until
+        ) AS p
+        CROSS JOIN LATERAL unnest(p.inbox_ids) AS u (inbox_id)
+        WHERE u.inbox_id <= v_until
+        UNION ALL
+        (SELECT o.inbox_id, min(o.received_at), max(o.received_at)
+        FROM authsync.event_outcomes AS o
+        WHERE o.project_id = p_project_id AND o.outcome = 'pending' AND o.inbox_id <= v_until
+        GROUP BY o.inbox_id
+        ORDER BY o.inbox_id DESC
+        LIMIT p_limit)
+    ) AS n
+    GROUP BY n.inbox_id
+    ORDER BY n.inbox_id DESC
+    LIMIT p_limit;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.pending_messages(p_project_id uuid, p_until bigint, p_limit integer) IS 'The newest messages of a project that wait to be applied, or have events that were deferred.';
+
 CREATE FUNCTION authsync.prepare_pull() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -711,6 +805,55 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.promote_deliveries(p_destination_id uuid, p_order_keys text[]) IS 'Makes the next delivery of each order key ready, unless one is already.';
+
+CREATE FUNCTION authsync.protect_audit_log() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF TG_OP = 'DELETE' AND old.occurred_at < clock_timestamp() - authsync.audit_retention() THEN
+        RETURN old;
+    END IF;
+    IF TG_OP = 'UPDATE' AND old.outcome = 'pending' AND new.outcome <> 'pending'
+        AND (new.id, new.occurred_at, new.actor, new.via, new.action, new.request_count)
+            = (old.id, old.occurred_at, old.actor, old.via, old.action, old.request_count)
+        AND (new.key_id, new.key_name, new.key_role, new.remote_address, new.user_agent, new.request_id)
+            IS NOT DISTINCT FROM (old.key_id, old.key_name, old.key_role, old.remote_address, old.user_agent, old.request_id)
+        AND (old.project_id IS NULL OR (new.project_id, new.project_name) IS NOT DISTINCT FROM (old.project_id, old.project_name))
+        AND (old.object_id IS NULL OR new.object_id = old.object_id)
+    THEN
+        RETURN new;
+    END IF;
+    RAISE EXCEPTION 'authsync.audit_log is append-only: % is refused', TG_OP
+        USING ERRCODE = 'insufficient_privilege', HINT = 'Rows are deleted once they are older than authsync.audit_retention().';
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.protect_audit_log() IS 'Refuses changes of authsync.audit_log: only a pending result is filled in, and only old rows are deleted.';
+
+CREATE FUNCTION authsync.prune_audit_log(p_now timestamp with time zone, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_deleted bigint;
+BEGIN
+    DELETE FROM authsync.audit_log AS a
+    WHERE a.id = ANY (ARRAY(
+        SELECT o.id
+        FROM authsync.audit_log AS o
+        -- Not what the trigger refuses: the caller's clock may be ahead of this server's.
+        WHERE o.occurred_at < least(p_now, clock_timestamp()) - authsync.audit_retention()
+        ORDER BY o.occurred_at, o.id
+        LIMIT p_limit
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS v_deleted = ROW_COUNT;
+    RETURN v_deleted;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.prune_audit_log(p_now timestamp with time zone, p_limit integer) IS 'Deletes rows of authsync.audit_log past their retention.';
 
 CREATE FUNCTION authsync.prune_deliveries(p_before timestamp with time zone, p_limit integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -889,6 +1032,7 @@ BEGIN
                     THEN authsync.add_attempt(m.attempt_log, p_now, m.duration_ms, m.outcome, m.status, m.reason, m.response)
                 ELSE d.attempt_log
             END,
+            begun_at        = NULL,
             finished_at     = p_now
         FROM member AS m
         WHERE d.id = m.id
@@ -910,7 +1054,8 @@ BEGIN
                     d.attempt_log, p_now, r.duration_ms, CASE WHEN r.outcome = 'later' THEN 'deferred' ELSE 'retried' END,
                     r.status, r.reason, r.response)
                 ELSE d.attempt_log
-            END
+            END,
+            begun_at        = NULL
         FROM result AS r
         WHERE d.id = r.id AND r.outcome IN ('retry', 'probe', 'later')
     ),
@@ -999,6 +1144,77 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.record_deliveries(p_destination_id uuid, p_results jsonb, p_now timestamp with time zone, p_open_after integer, p_open_for interval, p_open_at_most interval, p_disable_after interval) IS 'Records the results of deliveries and promotes the next ones with their order keys.';
+
+CREATE FUNCTION authsync.record_problems(p_kinds text[], p_found jsonb, p_targets text[], p_now timestamp with time zone) RETURNS TABLE(problem_id bigint, event text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_closed bigint[];
+    v_opened bigint[];
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('authsync.record_problems', 0));
+
+    WITH found AS MATERIALIZED (
+        SELECT DISTINCT ON (f.kind, f.project_id, f.subject) f.*
+        FROM jsonb_to_recordset(p_found) AS f (kind text, project_id uuid, subject text, severity text, detail text, next_step text)
+        WHERE f.kind = ANY (p_kinds)
+        ORDER BY f.kind, f.project_id, f.subject, f.severity
+    ), known AS MATERIALIZED (
+        SELECT p.id, p.kind, p.project_id, p.subject
+        FROM authsync.problems AS p
+        WHERE p.kind = ANY (p_kinds) AND p.closed_at IS NULL
+        FOR UPDATE SKIP LOCKED
+    ), refreshed AS (
+        UPDATE authsync.problems AS p
+        SET last_seen_at = greatest(p.last_seen_at, p_now), severity = f.severity, detail = f.detail, next_step = f.next_step
+        FROM known AS k
+        JOIN found AS f ON f.kind = k.kind AND f.project_id IS NOT DISTINCT FROM k.project_id AND f.subject = k.subject
+        WHERE p.id = k.id
+    ), closed AS (
+        UPDATE authsync.problems AS p
+        SET closed_at = greatest(p.last_seen_at, p_now)
+        FROM known AS k
+        WHERE p.id = k.id AND NOT EXISTS (
+            SELECT
+            FROM found AS f
+            WHERE f.kind = k.kind AND f.project_id IS NOT DISTINCT FROM k.project_id AND f.subject = k.subject
+        )
+        RETURNING p.id
+    ), living AS MATERIALIZED (
+        SELECT p.id
+        FROM authsync.projects AS p
+        WHERE p.id IN (SELECT f.project_id FROM found AS f)
+        FOR KEY SHARE SKIP LOCKED
+    ), added AS (
+        INSERT INTO authsync.problems AS p (kind, project_id, subject, severity, detail, next_step, opened_at, last_seen_at)
+        SELECT f.kind, f.project_id, f.subject, f.severity, f.detail, f.next_step, p_now, p_now
+        FROM found AS f
+        WHERE f.project_id IS NULL OR f.project_id IN (SELECT l.id FROM living AS l)
+        ORDER BY f.project_id NULLS FIRST, f.kind, f.subject
+        ON CONFLICT (kind, (coalesce(project_id, '00000000-0000-0000-0000-000000000000'::uuid)), subject) WHERE closed_at IS NULL DO NOTHING
+        RETURNING p.id
+    )
+    SELECT (SELECT array_agg(a.id ORDER BY a.id) FROM added AS a), (SELECT array_agg(c.id ORDER BY c.id) FROM closed AS c)
+    INTO v_opened, v_closed;
+
+    INSERT INTO authsync.problem_calls (problem_id, event, target, next_attempt_at)
+    SELECT o.id, 'opened', t.target, p_now
+    FROM unnest(v_opened) AS o (id)
+    CROSS JOIN (SELECT DISTINCT u.target FROM unnest(p_targets) AS u (target)) AS t
+    UNION ALL
+    SELECT c.id, 'closed', k.target, p_now
+    FROM unnest(v_closed) AS c (id)
+    JOIN authsync.problem_calls AS k ON k.problem_id = c.id AND k.event = 'opened';
+
+    RETURN QUERY
+    SELECT o.id, 'opened' FROM unnest(v_opened) AS o (id)
+    UNION ALL
+    SELECT c.id, 'closed' FROM unnest(v_closed) AS c (id);
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.record_problems(p_kinds text[], p_found jsonb, p_targets text[], p_now timestamp with time zone) IS 'Opens, refreshes and closes problems by what an evaluation found.';
 
 CREATE FUNCTION authsync.record_rejected_requests(p_requests jsonb, p_keep integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -1265,6 +1481,15 @@ CREATE FUNCTION authsync.request_idle(p_looked_before timestamp with time zone) 
             SELECT 'backfill', b.id::text, jsonb_build_object('run_id', b.id, 'project_id', b.project_id, 'run_kind', b.kind)
             FROM authsync.sync_runs AS b
             WHERE b.state IN ('running', 'waiting')
+            UNION ALL
+            SELECT 'erase_user', e.id::text, jsonb_build_object('erasure_id', e.id, 'project_id', e.project_id)
+            FROM authsync.erasures AS e
+            WHERE e.state = 'running'
+            UNION ALL
+            SELECT 'provision_webhook', h.project_id || '/' || h.provider,
+                jsonb_build_object('project_id', h.project_id, 'provider', h.provider)
+            FROM authsync.provisioned_webhooks AS h
+            WHERE h.state IN ('pending', 'testing')
         ) AS w
         LEFT JOIN authsync.job_requests AS r ON r.kind = w.kind AND r.subject = w.subject
         WHERE r.job_id IS NULL AND authsync.has_work(w.kind, w.subject)
@@ -1773,6 +1998,7 @@ DECLARE
         WHEN 'deliver' THEN 'deliver'
         WHEN 'refresh_users' THEN 'refreshes'
         WHEN 'backfill' THEN 'backfills'
+        WHEN 'provision_webhook' THEN 'webhooks'
         ELSE 'default'
     END;
     v_id    bigint;
@@ -1949,6 +2175,36 @@ $$;
 
 COMMENT ON FUNCTION authsync.take_permit(p_scope text, p_bucket text, p_requests integer, p_per interval, p_daily integer, p_zone text, p_late interval, p_patience interval, p_now timestamp with time zone) IS 'Grants requests of an account within its rate limits, over all processes.';
 
+CREATE FUNCTION authsync.trace_parents(p_project_id uuid, p_event_ids text[]) RETURNS TABLE(event_id text, traceparent text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT w.event_id, i.traceparent
+    FROM unnest(p_event_ids) AS w (event_id)
+    CROSS JOIN LATERAL (
+        SELECT m.headers ->> 'Traceparent' AS traceparent
+        FROM (
+            SELECT o.inbox_id, o.received_at, o.project_id, o.outcome
+            FROM authsync.event_outcomes AS o
+            WHERE o.event_id = w.event_id
+            ORDER BY o.event_id DESC, o.inbox_id DESC, o.ordinal DESC
+            LIMIT 10
+        ) AS e
+        CROSS JOIN LATERAL (
+            SELECT n.headers
+            FROM authsync.inbox AS n
+            WHERE n.id = e.inbox_id AND n.received_at = e.received_at
+            LIMIT 1
+        ) AS m
+        WHERE e.project_id = p_project_id AND e.outcome = 'applied'
+        ORDER BY e.inbox_id
+        LIMIT 1
+    ) AS i
+    WHERE i.traceparent IS NOT NULL;
+$$;
+
+COMMENT ON FUNCTION authsync.trace_parents(p_project_id uuid, p_event_ids text[]) IS 'The traceparents of the messages that brought some events.';
+
 CREATE TABLE authsync.api_keys (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     project_id uuid,
@@ -1978,6 +2234,73 @@ COMMENT ON COLUMN authsync.api_keys.expires_at IS 'From then on the key is refus
 
 COMMENT ON COLUMN authsync.api_keys.last_used_at IS 'True to the minute, so that not every request writes; NULL: never used.';
 
+CREATE TABLE authsync.audit_log (
+    id bigint NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    actor text NOT NULL,
+    key_id uuid,
+    key_name text,
+    key_role text,
+    via text NOT NULL,
+    action text NOT NULL,
+    project_id uuid,
+    project_name text,
+    object_id text,
+    remote_address inet,
+    user_agent text,
+    request_id text,
+    request_count bigint DEFAULT 1 NOT NULL,
+    outcome text NOT NULL,
+    status integer,
+    code text,
+    changes jsonb DEFAULT '{}'::jsonb NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT audit_log_action_check CHECK ((action ~ '^[a-z_]+\.[a-z_]+$'::text)),
+    CONSTRAINT audit_log_actor_check CHECK ((actor = ANY (ARRAY['key'::text, 'command'::text, 'system'::text, 'unknown'::text]))),
+    CONSTRAINT audit_log_finished_at_check CHECK (((finished_at IS NULL) = (outcome = 'pending'::text))),
+    CONSTRAINT audit_log_outcome_check CHECK ((outcome = ANY (ARRAY['pending'::text, 'succeeded'::text, 'failed'::text, 'refused'::text]))),
+    CONSTRAINT audit_log_via_check CHECK ((via = ANY (ARRAY['api'::text, 'dashboard'::text, 'command'::text, 'server'::text])))
+);
+
+COMMENT ON TABLE authsync.audit_log IS 'Every management action, one row each, and refused attempts. Append-only: a trigger refuses changes, and deletion for 400 days.';
+
+COMMENT ON COLUMN authsync.audit_log.occurred_at IS 'When the action began; of refused attempts that share a row, when the first one was made.';
+
+COMMENT ON COLUMN authsync.audit_log.actor IS 'key: who held that API key. command: who ran authsync with access to the control database. system: authsync by itself. unknown: no valid key was shown.';
+
+COMMENT ON COLUMN authsync.audit_log.key_name IS 'As it was then, like key_role and project_name.';
+
+COMMENT ON COLUMN authsync.audit_log.via IS 'Where the action was requested: api, dashboard, command, or server for authsync itself.';
+
+COMMENT ON COLUMN authsync.audit_log.action IS 'An object and a verb, such as destination.pause.';
+
+COMMENT ON COLUMN authsync.audit_log.object_id IS 'What the action was about, within the project; the id of a user or record only as a digest.';
+
+COMMENT ON COLUMN authsync.audit_log.remote_address IS 'Where the request came from; NULL for a command.';
+
+COMMENT ON COLUMN authsync.audit_log.user_agent IS 'As the request said, shortened.';
+
+COMMENT ON COLUMN authsync.audit_log.request_id IS 'The id in the log of the server and in the answer.';
+
+COMMENT ON COLUMN authsync.audit_log.request_count IS 'Number of requests: refused attempts of the same kind, by the same key and from the same address, share a row.';
+
+COMMENT ON COLUMN authsync.audit_log.outcome IS 'pending: in progress, or its process ended before it could say. refused: the key may not, or there was none.';
+
+COMMENT ON COLUMN authsync.audit_log.status IS 'The HTTP status of the answer; NULL for a command.';
+
+COMMENT ON COLUMN authsync.audit_log.code IS 'The code of the error in the answer; NULL: it succeeded.';
+
+COMMENT ON COLUMN authsync.audit_log.changes IS 'The fields that the action set. Secrets, and all other text that may hold one, only as a keyed digest (hmac-sha256).';
+
+ALTER TABLE authsync.audit_log ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME authsync.audit_log_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE authsync.deliveries (
     id bigint NOT NULL,
     project_id uuid NOT NULL,
@@ -1996,6 +2319,7 @@ CREATE TABLE authsync.deliveries (
     reason text,
     coalesced_into bigint,
     begun boolean DEFAULT false NOT NULL,
+    begun_at timestamp with time zone,
     attempts integer DEFAULT 0 NOT NULL,
     next_attempt_at timestamp with time zone,
     last_attempt_at timestamp with time zone,
@@ -2007,7 +2331,7 @@ CREATE TABLE authsync.deliveries (
     job_id bigint,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
-    CONSTRAINT deliveries_event_type_check CHECK (((((event_type = (record_type || '.created'::text)) OR (event_type = (record_type || '.updated'::text))) OR (event_type = (record_type || '.deleted'::text))) OR (event_type = (record_type || '.restored'::text)))),
+    CONSTRAINT deliveries_event_type_check CHECK ((((((event_type = (record_type || '.created'::text)) OR (event_type = (record_type || '.updated'::text))) OR (event_type = (record_type || '.deleted'::text))) OR (event_type = (record_type || '.restored'::text))) OR (event_type = 'user.erased'::text))),
     CONSTRAINT deliveries_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text])))),
     CONSTRAINT deliveries_record_type_check CHECK ((record_type = ANY (ARRAY['user'::text, 'organization'::text, 'membership'::text, 'invitation'::text, 'session'::text]))),
     CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text, 'delivered'::text, 'coalesced'::text, 'failed'::text, 'cancelled'::text])))
@@ -2036,6 +2360,8 @@ COMMENT ON COLUMN authsync.deliveries.reason IS 'Why it is in its state, where t
 COMMENT ON COLUMN authsync.deliveries.coalesced_into IS 'The later delivery that carries its change.';
 
 COMMENT ON COLUMN authsync.deliveries.begun IS 'Sending a state with this change has begun at least once, so it may have arrived whatever else is recorded.';
+
+COMMENT ON COLUMN authsync.deliveries.begun_at IS 'When the attempt began whose outcome is not recorded: it is under way, or its process died. Destinations that take states only; see begin_deliveries.';
 
 COMMENT ON COLUMN authsync.deliveries.attempts IS 'How often it was sent.';
 
@@ -2111,6 +2437,7 @@ CREATE TABLE authsync.projects (
     name text NOT NULL,
     database_url_sealed bytea NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    erasure_key_sealed bytea,
     CONSTRAINT projects_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text))
 );
 
@@ -2119,6 +2446,8 @@ COMMENT ON TABLE authsync.projects IS 'Tenants. Each has one PostgreSQL database
 COMMENT ON COLUMN authsync.projects.name IS 'Name for people; the command accepts it in place of the id.';
 
 COMMENT ON COLUMN authsync.projects.database_url_sealed IS 'Connection URL of the project database, encrypted with a key kept outside the database.';
+
+COMMENT ON COLUMN authsync.projects.erasure_key_sealed IS 'Key of the digests of erased records, encrypted with a key kept outside the database; NULL: nobody was erased.';
 
 CREATE TABLE authsync.river_job (
     id bigint NOT NULL,
@@ -2329,6 +2658,47 @@ COMMENT ON TABLE authsync.directory_version IS 'Grows by one with every change o
 
 COMMENT ON COLUMN authsync.directory_version.singleton IS 'Limits the table to one row.';
 
+CREATE TABLE authsync.erasures (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    project_id uuid NOT NULL,
+    digest bytea NOT NULL,
+    subject_sealed bytea,
+    requested_by text NOT NULL,
+    state text DEFAULT 'running'::text NOT NULL,
+    phase text DEFAULT 'mark'::text NOT NULL,
+    steps bigint DEFAULT 0 NOT NULL,
+    counts jsonb DEFAULT '{}'::jsonb NOT NULL,
+    destinations jsonb DEFAULT '[]'::jsonb NOT NULL,
+    wait_reason text,
+    requested_at timestamp with time zone NOT NULL,
+    marked_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    CONSTRAINT erasures_finished_at_check CHECK (((finished_at IS NULL) = (state = 'running'::text))),
+    CONSTRAINT erasures_phase_check CHECK ((phase = ANY (ARRAY['mark'::text, 'ledger'::text, 'mirror'::text, 'invitations'::text, 'events'::text, 'inbox'::text, 'remains'::text, 'destinations'::text, 'finish'::text]))),
+    CONSTRAINT erasures_state_check CHECK ((state = ANY (ARRAY['running'::text, 'done'::text]))),
+    CONSTRAINT erasures_subject_sealed_check CHECK (((subject_sealed IS NULL) = (state = 'done'::text)))
+);
+
+COMMENT ON TABLE authsync.erasures IS 'Persons who were erased or are being erased; a finished row is the receipt, without personal data.';
+
+COMMENT ON COLUMN authsync.erasures.digest IS 'SHA-256 of the project''s erasure key, the record type user and the user''s id, as in capydb_auth.erasures.';
+
+COMMENT ON COLUMN authsync.erasures.subject_sealed IS 'Who it is and how far it has come, encrypted with a key kept outside the database; NULL once it is done.';
+
+COMMENT ON COLUMN authsync.erasures.requested_by IS 'The API key that asked for it: its id, which names no person.';
+
+COMMENT ON COLUMN authsync.erasures.phase IS 'What is being removed: mark: the tombstone; ledger; mirror: rows and changes; invitations; events: outcomes and their messages; inbox: other messages; remains: the few other rows; destinations: waits until they have heard of it; finish.';
+
+COMMENT ON COLUMN authsync.erasures.steps IS 'Grows by one with each step, so that of two workers only one goes on.';
+
+COMMENT ON COLUMN authsync.erasures.counts IS 'How many rows were removed or rewritten, by table.';
+
+COMMENT ON COLUMN authsync.erasures.destinations IS 'What each destination has answered: name, type, state, status and when.';
+
+COMMENT ON COLUMN authsync.erasures.wait_reason IS 'What it waits for; NULL: nothing.';
+
+COMMENT ON COLUMN authsync.erasures.marked_at IS 'When the tombstone was set: from then on the person cannot come back.';
+
 CREATE TABLE authsync.event_outcomes (
     inbox_id bigint NOT NULL,
     ordinal integer NOT NULL,
@@ -2374,7 +2744,8 @@ CREATE TABLE authsync.inbox (
     verified_by text,
     received_at timestamp with time zone NOT NULL,
     headers jsonb NOT NULL,
-    body bytea NOT NULL
+    body bytea NOT NULL,
+    excluded jsonb
 )
 PARTITION BY RANGE (received_at);
 
@@ -2389,6 +2760,8 @@ COMMENT ON COLUMN authsync.inbox.received_at IS 'When the request had been read 
 COMMENT ON COLUMN authsync.inbox.headers IS 'The request headers worth keeping; never a credential.';
 
 COMMENT ON COLUMN authsync.inbox.body IS 'The raw bytes of the request body. To read it: convert_from(body, ''UTF8'').';
+
+COMMENT ON COLUMN authsync.inbox.excluded IS 'The entries of option exclude whose fields were removed from the body before it was stored; NULL: none.';
 
 CREATE VIEW authsync.event_failures AS
  SELECT e.project_id,
@@ -2600,7 +2973,8 @@ CREATE TABLE authsync.inbox_default (
     verified_by text,
     received_at timestamp with time zone NOT NULL,
     headers jsonb NOT NULL,
-    body bytea NOT NULL
+    body bytea NOT NULL,
+    excluded jsonb
 );
 
 COMMENT ON TABLE authsync.inbox_default IS 'Messages of days without a partition; normally empty.';
@@ -2621,7 +2995,15 @@ CREATE TABLE authsync.inbox_pending (
     messages integer GENERATED ALWAYS AS (cardinality(inbox_ids)) STORED NOT NULL,
     bytes bigint NOT NULL,
     received_from timestamp with time zone NOT NULL,
-    received_to timestamp with time zone NOT NULL
+    received_to timestamp with time zone NOT NULL,
+    last_id bigint GENERATED ALWAYS AS (inbox_ids[cardinality(inbox_ids)]) STORED,
+    spread smallint GENERATED ALWAYS AS (
+CASE
+    WHEN ((inbox_ids[cardinality(inbox_ids)] - inbox_ids[1]) < 64) THEN 0
+    WHEN ((inbox_ids[cardinality(inbox_ids)] - inbox_ids[1]) < 4096) THEN 1
+    WHEN ((inbox_ids[cardinality(inbox_ids)] - inbox_ids[1]) < 262144) THEN 2
+    ELSE 3
+END) STORED
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_insert_threshold='-1');
 
@@ -2636,6 +3018,10 @@ COMMENT ON COLUMN authsync.inbox_pending.bytes IS 'Total size of their bodies.';
 COMMENT ON COLUMN authsync.inbox_pending.received_from IS 'When the first of them was received; with received_to it limits which partitions are read.';
 
 COMMENT ON COLUMN authsync.inbox_pending.received_to IS 'When the last of them was received.';
+
+COMMENT ON COLUMN authsync.inbox_pending.last_id IS 'The newest of the messages.';
+
+COMMENT ON COLUMN authsync.inbox_pending.spread IS 'How far the ids are apart: less than 64 (0), 4096 (1), 262144 (2), or more (3). Commits overlap, and a replay takes messages of any age; see pending_messages.';
 
 ALTER TABLE authsync.inbox_pending ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME authsync.inbox_pending_id_seq
@@ -2657,11 +3043,36 @@ COMMENT ON TABLE authsync.inbox_usage IS 'How much each project stored in the in
 
 COMMENT ON COLUMN authsync.inbox_usage.byte_count IS 'Bodies and headers, plus 500 bytes per message for its other columns and outcome.';
 
+CREATE TABLE authsync.integration_activity (
+    project_id uuid NOT NULL,
+    provider text NOT NULL,
+    first_message_at timestamp with time zone NOT NULL,
+    last_message_at timestamp with time zone NOT NULL,
+    last_inbox_id bigint NOT NULL,
+    usual_gaps real[] NOT NULL,
+    learned_at timestamp with time zone NOT NULL,
+    silent_at timestamp with time zone,
+    CONSTRAINT integration_activity_usual_gaps_check CHECK ((cardinality(usual_gaps) = 168))
+);
+
+COMMENT ON TABLE authsync.integration_activity IS 'When each integration last sent a message, and how long its pauses usually are. An integration that never sent one has no row.';
+
+COMMENT ON COLUMN authsync.integration_activity.last_message_at IS 'When its newest message was received, to within five minutes.';
+
+COMMENT ON COLUMN authsync.integration_activity.last_inbox_id IS 'The message (inbox.id) that was received then.';
+
+COMMENT ON COLUMN authsync.integration_activity.usual_gaps IS 'The longest usual pause that covers an hour of the week, in seconds; the first is Monday 00:00 UTC; 0: none was long enough to matter.';
+
+COMMENT ON COLUMN authsync.integration_activity.learned_at IS 'Until when pauses have faded: they lose a twentieth every week.';
+
+COMMENT ON COLUMN authsync.integration_activity.silent_at IS 'Without another message it is silent from then on; NULL: too little is known yet.';
+
 CREATE TABLE authsync.integrations (
     project_id uuid NOT NULL,
     provider text NOT NULL,
     credentials_sealed bytea NOT NULL,
     options jsonb DEFAULT '{}'::jsonb NOT NULL,
+    account_mark text,
     reconcile_default text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -2673,6 +3084,8 @@ COMMENT ON TABLE authsync.integrations IS 'The providers configured for a projec
 COMMENT ON COLUMN authsync.integrations.credentials_sealed IS 'Signing secrets and API credentials, encrypted with a key kept outside the database.';
 
 COMMENT ON COLUMN authsync.integrations.options IS 'Settings that are not secret, such as absent_fields.';
+
+COMMENT ON COLUMN authsync.integrations.account_mark IS 'The account whose users the mirror has: the tenant, instance, server or database. Credentials of another one are refused. NULL: not known yet, or the provider does not say.';
 
 COMMENT ON COLUMN authsync.integrations.reconcile_default IS 'How often a reconcile starts unless the option reconcile.every sets it; NULL: the credentials do not allow reading users. A column, because the schedule is computed in SQL and the credentials are sealed.';
 
@@ -2771,6 +3184,99 @@ ALTER TABLE authsync.mirror_repairs ALTER COLUMN id ADD GENERATED ALWAYS AS IDEN
     CACHE 1
 );
 
+CREATE TABLE authsync.problem_calls (
+    problem_id bigint NOT NULL,
+    event text NOT NULL,
+    target text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    next_attempt_at timestamp with time zone NOT NULL,
+    last_error text,
+    delivered_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    CONSTRAINT problem_calls_event_check CHECK ((event = ANY (ARRAY['opened'::text, 'closed'::text])))
+);
+
+COMMENT ON TABLE authsync.problem_calls IS 'Calls to the operator''s webhooks: one per opening and closing of a problem and per URL. Kept apart from deliveries, because they must leave without a worker.';
+
+COMMENT ON COLUMN authsync.problem_calls.target IS 'The beginning of the SHA-256 of the URL, which may hold a secret.';
+
+COMMENT ON COLUMN authsync.problem_calls.attempts IS 'How often it was sent.';
+
+COMMENT ON COLUMN authsync.problem_calls.next_attempt_at IS 'No process sends it before this.';
+
+COMMENT ON COLUMN authsync.problem_calls.last_error IS 'Why the last attempt failed; NULL: it did not.';
+
+COMMENT ON COLUMN authsync.problem_calls.delivered_at IS 'When it was accepted.';
+
+COMMENT ON COLUMN authsync.problem_calls.failed_at IS 'When it was given up.';
+
+CREATE TABLE authsync.problems (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    project_id uuid,
+    subject text DEFAULT ''::text NOT NULL,
+    severity text NOT NULL,
+    detail text NOT NULL,
+    next_step text NOT NULL,
+    opened_at timestamp with time zone NOT NULL,
+    last_seen_at timestamp with time zone NOT NULL,
+    closed_at timestamp with time zone,
+    CONSTRAINT problems_closed_at_check CHECK ((closed_at >= opened_at)),
+    CONSTRAINT problems_severity_check CHECK ((severity = ANY (ARRAY['failed'::text, 'warning'::text])))
+);
+
+COMMENT ON TABLE authsync.problems IS 'Problems that authsync found. Each opens once and closes by itself when its cause is gone; one that comes back is a new row.';
+
+COMMENT ON COLUMN authsync.problems.kind IS 'What is wrong, for programs, such as silence or project_database_down.';
+
+COMMENT ON COLUMN authsync.problems.project_id IS 'The project that has it; NULL: the whole server.';
+
+COMMENT ON COLUMN authsync.problems.subject IS 'What has it within the project or server, such as a provider or the id of a destination; empty: the project or server itself.';
+
+COMMENT ON COLUMN authsync.problems.severity IS 'failed: something does not work; warning: it soon may not.';
+
+COMMENT ON COLUMN authsync.problems.detail IS 'What is wrong, for people, as last seen.';
+
+COMMENT ON COLUMN authsync.problems.next_step IS 'What to do, preferably a command.';
+
+COMMENT ON COLUMN authsync.problems.opened_at IS 'When it was found.';
+
+COMMENT ON COLUMN authsync.problems.last_seen_at IS 'When it was last found to be still there.';
+
+COMMENT ON COLUMN authsync.problems.closed_at IS 'When it was found to be gone; NULL: it is open.';
+
+CREATE VIEW authsync.open_problems AS
+ SELECT p.id,
+    p.kind,
+    p.project_id,
+    j.name AS project,
+    p.subject,
+    p.severity,
+    p.detail,
+    p.next_step,
+    p.opened_at,
+    p.last_seen_at,
+    c.notified_at,
+    c.waiting_calls,
+    c.failed_calls
+   FROM ((authsync.problems p
+     LEFT JOIN authsync.projects j ON ((j.id = p.project_id)))
+     CROSS JOIN LATERAL ( SELECT min(k.delivered_at) AS notified_at,
+            count(*) FILTER (WHERE ((k.delivered_at IS NULL) AND (k.failed_at IS NULL))) AS waiting_calls,
+            count(*) FILTER (WHERE (k.failed_at IS NOT NULL)) AS failed_calls
+           FROM authsync.problem_calls k
+          WHERE ((k.problem_id = p.id) AND (k.event = 'opened'::text))) c)
+  WHERE (p.closed_at IS NULL)
+  ORDER BY p.opened_at, p.id;
+
+COMMENT ON VIEW authsync.open_problems IS 'The problems that are open, the oldest first.';
+
+COMMENT ON COLUMN authsync.open_problems.notified_at IS 'When the first of the operator''s webhooks accepted the call; NULL: none has, or there is none.';
+
+COMMENT ON COLUMN authsync.open_problems.waiting_calls IS 'Calls to the operator''s webhooks that are still to be accepted.';
+
+COMMENT ON COLUMN authsync.open_problems.failed_calls IS 'Calls that were given up.';
+
 CREATE VIEW authsync.overdue_messages AS
  SELECT w.inbox_id,
     w.project_id,
@@ -2829,6 +3335,55 @@ COMMENT ON COLUMN authsync.pending_refreshes.users_with_problems IS 'The first t
 COMMENT ON COLUMN authsync.pending_refreshes.last_error IS 'What is wrong with one of them.';
 
 COMMENT ON COLUMN authsync.pending_refreshes.wait_reason IS 'Why all of them wait.';
+
+CREATE TABLE authsync.probes (
+    project_id uuid NOT NULL,
+    subject text NOT NULL,
+    next_probe_at timestamp with time zone NOT NULL,
+    probed_at timestamp with time zone,
+    failing_since timestamp with time zone,
+    consecutive_failures integer DEFAULT 0 NOT NULL,
+    finding text,
+    detail text,
+    certificate_expires_at timestamp with time zone,
+    gap_since timestamp with time zone,
+    gap_until timestamp with time zone,
+    redelivery_at timestamp with time zone,
+    run_id uuid
+);
+
+COMMENT ON TABLE authsync.probes IS 'What probes of project databases and providers found. The evaluation reads these rows and never probes itself.';
+
+COMMENT ON COLUMN authsync.probes.subject IS 'database, or the name of a provider.';
+
+COMMENT ON COLUMN authsync.probes.next_probe_at IS 'No probe starts before this.';
+
+COMMENT ON COLUMN authsync.probes.probed_at IS 'When the last probe ended.';
+
+COMMENT ON COLUMN authsync.probes.failing_since IS 'When the first of the failed probes in a row ended; NULL: the last one succeeded.';
+
+COMMENT ON COLUMN authsync.probes.finding IS 'The kind of problem that the last probe found; NULL: none.';
+
+COMMENT ON COLUMN authsync.probes.detail IS 'What the last probe found, for people; NULL: nothing.';
+
+COMMENT ON COLUMN authsync.probes.certificate_expires_at IS 'When the TLS certificate of the project database expires; NULL: the connection has none.';
+
+COMMENT ON COLUMN authsync.probes.gap_since IS 'Events may be missing since then; NULL: none, or they have been restored.';
+
+COMMENT ON COLUMN authsync.probes.gap_until IS 'The provider sends again since then; NULL: not yet.';
+
+COMMENT ON COLUMN authsync.probes.redelivery_at IS 'When the provider was last asked to send failed deliveries again.';
+
+COMMENT ON COLUMN authsync.probes.run_id IS 'The reconcile that closes the gap (sync_runs.id); NULL: none was started.';
+
+ALTER TABLE authsync.problems ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME authsync.problems_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE VIEW authsync.project_lag AS
  SELECT p.id AS project_id,
@@ -2898,6 +3453,63 @@ CREATE VIEW authsync.project_usage AS
 
 COMMENT ON VIEW authsync.project_usage IS 'How much each project has stored in the inbox, about; see AUTHSYNC_PROJECT_QUOTA_BYTES.';
 
+CREATE TABLE authsync.provisioned_webhooks (
+    project_id uuid NOT NULL,
+    provider text NOT NULL,
+    state text DEFAULT 'pending'::text NOT NULL,
+    request_seq bigint DEFAULT 1 NOT NULL,
+    problem text,
+    missing_permissions text[] DEFAULT '{}'::text[] NOT NULL,
+    allowed_at timestamp with time zone,
+    webhook_id text,
+    is_made boolean DEFAULT false NOT NULL,
+    url text,
+    event_types text[] DEFAULT '{}'::text[] NOT NULL,
+    ensured_at timestamp with time zone,
+    test_event_id text,
+    test_sent_at timestamp with time zone,
+    arrived_at timestamp with time zone,
+    differences text[] DEFAULT '{}'::text[] NOT NULL,
+    compared_at timestamp with time zone,
+    lease uuid,
+    leased_until timestamp with time zone,
+    requested_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT provisioned_webhooks_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'testing'::text, 'ready'::text, 'blocked'::text])))
+);
+
+COMMENT ON TABLE authsync.provisioned_webhooks IS 'Webhooks that authsync sets up at the providers by itself, one row per integration that ever asked for it.';
+
+COMMENT ON COLUMN authsync.provisioned_webhooks.state IS 'pending: to be set up, or changed; testing: a test event is under way; ready; blocked: a person has to act, see problem.';
+
+COMMENT ON COLUMN authsync.provisioned_webhooks.request_seq IS 'Grows with each request: what was done for an earlier one says nothing about this one.';
+
+COMMENT ON COLUMN authsync.provisioned_webhooks.problem IS 'Why it is not ready; NULL: nothing is known to be wrong.';
+
+COMMENT ON COLUMN authsync.provisioned_webhooks.missing_permissions IS 'The permissions that the credentials lack at the provider; nothing is changed there before they have them.';
+
+COMMENT ON COLUMN authsync.provisioned_webhooks.allowed_at IS 'When the credentials were found to have all permissions.';
+
+COMMENT ON COLUMN authsync.provisioned_webhooks.webhook_id IS 'The provider''s id of the webhook; NULL: none is known.';
+
+COMMENT ON COLUMN authsync.provisioned_webhooks.is_made IS 'Whether authsync created it. One that it found is never removed.';
+
+COMMENT ON COLUMN authsync.provisioned_webhooks.url IS 'Where it was last set to go.';
+
+COMMENT ON COLUMN authsync.provisioned_webhooks.event_types IS 'The types that it was last set to send.';
+
+COMMENT ON COLUMN authsync.provisioned_webhooks.ensured_at IS 'When it was last made what it should be.';
+
+COMMENT ON COLUMN authsync.provisioned_webhooks.test_event_id IS 'The provider''s id of the test event: an event id, or a message id.';
+
+COMMENT ON COLUMN authsync.provisioned_webhooks.arrived_at IS 'When the test event was found in the inbox.';
+
+COMMENT ON COLUMN authsync.provisioned_webhooks.differences IS 'What the last comparison found to differ at the provider.';
+
+COMMENT ON COLUMN authsync.provisioned_webhooks.compared_at IS 'When the webhook was last compared with what it should be.';
+
+COMMENT ON COLUMN authsync.provisioned_webhooks.lease IS 'Who may change the webhook at the provider now; NULL: nobody does.';
+
 CREATE TABLE authsync.pulls (
     project_id uuid NOT NULL,
     provider text NOT NULL,
@@ -2913,7 +3525,7 @@ CREATE TABLE authsync.pulls (
     last_ended_at timestamp with time zone,
     retry_at timestamp with time zone,
     wait_reason text,
-    consecutive_failures integer DEFAULT 0 NOT NULL,
+    consecutive_failures bigint DEFAULT 0 NOT NULL,
     reconcile_due boolean DEFAULT false NOT NULL,
     lost_at timestamp with time zone,
     lost_reason text,
@@ -3034,7 +3646,7 @@ CREATE TABLE authsync.sync_runs (
     CONSTRAINT sync_runs_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['running'::text, 'waiting'::text])))),
     CONSTRAINT sync_runs_kind_check CHECK ((kind = ANY (ARRAY['backfill'::text, 'reconcile'::text]))),
     CONSTRAINT sync_runs_phase_check CHECK ((phase = ANY (ARRAY['walk'::text, 'records'::text, 'orphaned'::text, 'confirm'::text]))),
-    CONSTRAINT sync_runs_provider_check CHECK ((provider = ANY (ARRAY['auth0'::text, 'clerk'::text, 'better_auth'::text]))),
+    CONSTRAINT sync_runs_provider_check CHECK ((provider ~ '^[a-z][a-z0-9_]{0,39}$'::text)),
     CONSTRAINT sync_runs_state_check CHECK ((state = ANY (ARRAY['running'::text, 'waiting'::text, 'done'::text, 'failed'::text, 'cancelled'::text])))
 );
 
@@ -3149,7 +3761,7 @@ CREATE TABLE authsync.refresh_requests (
     next_attempt_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     last_error text,
     abandoned_at timestamp with time zone,
-    CONSTRAINT refresh_requests_provider_check CHECK ((provider = ANY (ARRAY['auth0'::text, 'clerk'::text, 'better_auth'::text])))
+    CONSTRAINT refresh_requests_provider_check CHECK ((provider ~ '^[a-z][a-z0-9_]{0,39}$'::text))
 );
 
 COMMENT ON TABLE authsync.refresh_requests IS 'Users to be read from their provider; a row is deleted once its user was read. Read the view authsync.pending_refreshes instead.';
@@ -3386,6 +3998,27 @@ COMMENT ON COLUMN authsync.sync_run_progress.per_second IS 'Records a second whi
 
 COMMENT ON COLUMN authsync.sync_run_progress.time_left IS 'Estimated from rate and total; NULL where they are not known.';
 
+CREATE TABLE authsync.watch_state (
+    singleton boolean DEFAULT true NOT NULL,
+    claimed_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    evaluated_at timestamp with time zone,
+    resumed_at timestamp with time zone,
+    worker_seen_at timestamp with time zone,
+    CONSTRAINT watch_state_singleton_check CHECK (singleton)
+);
+
+COMMENT ON TABLE authsync.watch_state IS 'The evaluation of problems: one process at a time, whatever its role.';
+
+COMMENT ON COLUMN authsync.watch_state.singleton IS 'Limits the table to one row.';
+
+COMMENT ON COLUMN authsync.watch_state.claimed_until IS 'No other process evaluates before this.';
+
+COMMENT ON COLUMN authsync.watch_state.evaluated_at IS 'When the last evaluation ended; NULL: there was none.';
+
+COMMENT ON COLUMN authsync.watch_state.resumed_at IS 'When evaluations began again after a pause of minutes, in which no process ran: what was missed meanwhile is no problem yet.';
+
+COMMENT ON COLUMN authsync.watch_state.worker_seen_at IS 'When a worker was last found running.';
+
 ALTER TABLE ONLY authsync.event_outcomes ATTACH PARTITION authsync.event_outcomes_default DEFAULT;
 
 ALTER TABLE ONLY authsync.inbox ATTACH PARTITION authsync.inbox_default DEFAULT;
@@ -3399,6 +4032,9 @@ ALTER TABLE ONLY authsync.api_keys
 
 ALTER TABLE ONLY authsync.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY authsync.audit_log
+    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY authsync.deliveries
     ADD CONSTRAINT deliveries_change_id_destination_id_key UNIQUE (change_id, destination_id);
@@ -3417,6 +4053,9 @@ ALTER TABLE ONLY authsync.destinations
 
 ALTER TABLE ONLY authsync.directory_version
     ADD CONSTRAINT directory_version_pkey PRIMARY KEY (singleton);
+
+ALTER TABLE ONLY authsync.erasures
+    ADD CONSTRAINT erasures_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY authsync.event_outcomes
     ADD CONSTRAINT event_outcomes_pkey PRIMARY KEY (inbox_id, ordinal, received_at);
@@ -3442,6 +4081,9 @@ ALTER TABLE ONLY authsync.inbox_pending
 ALTER TABLE ONLY authsync.inbox_usage
     ADD CONSTRAINT inbox_usage_pkey PRIMARY KEY (project_id, day);
 
+ALTER TABLE ONLY authsync.integration_activity
+    ADD CONSTRAINT integration_activity_pkey PRIMARY KEY (project_id, provider);
+
 ALTER TABLE ONLY authsync.integrations
     ADD CONSTRAINT integrations_pkey PRIMARY KEY (project_id, provider);
 
@@ -3460,11 +4102,23 @@ ALTER TABLE ONLY authsync.mirror_repairs
 ALTER TABLE ONLY authsync.mirror_repairs
     ADD CONSTRAINT mirror_repairs_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY authsync.probes
+    ADD CONSTRAINT probes_pkey PRIMARY KEY (project_id, subject);
+
+ALTER TABLE ONLY authsync.problem_calls
+    ADD CONSTRAINT problem_calls_pkey PRIMARY KEY (problem_id, event, target);
+
+ALTER TABLE ONLY authsync.problems
+    ADD CONSTRAINT problems_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY authsync.projects
     ADD CONSTRAINT projects_name_key UNIQUE (name);
 
 ALTER TABLE ONLY authsync.projects
     ADD CONSTRAINT projects_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY authsync.provisioned_webhooks
+    ADD CONSTRAINT provisioned_webhooks_pkey PRIMARY KEY (project_id, provider);
 
 ALTER TABLE ONLY authsync.pulls
     ADD CONSTRAINT pulls_pkey PRIMARY KEY (project_id, provider);
@@ -3505,7 +4159,16 @@ ALTER TABLE ONLY authsync.schema_objects
 ALTER TABLE ONLY authsync.sync_runs
     ADD CONSTRAINT sync_runs_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY authsync.watch_state
+    ADD CONSTRAINT watch_state_pkey PRIMARY KEY (singleton);
+
 CREATE INDEX api_keys_project_id_idx ON authsync.api_keys USING btree (project_id);
+
+CREATE INDEX audit_log_key_idx ON authsync.audit_log USING btree (key_id, occurred_at, id) WHERE (key_id IS NOT NULL);
+
+CREATE INDEX audit_log_occurred_at_idx ON authsync.audit_log USING btree (occurred_at, id);
+
+CREATE INDEX audit_log_project_idx ON authsync.audit_log USING btree (project_id, occurred_at, id) WHERE (project_id IS NOT NULL);
 
 CREATE INDEX deliveries_blocked_idx ON authsync.deliveries USING btree (destination_id, order_key, change_id) WHERE (state = 'blocked'::text);
 
@@ -3530,6 +4193,10 @@ CREATE UNIQUE INDEX deliveries_under_way_key ON authsync.deliveries USING btree 
 CREATE INDEX deliveries_unfinished_idx ON authsync.deliveries USING btree (record_id, record_type, destination_id, change_id) WHERE (state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text]));
 
 CREATE INDEX deliveries_user_idx ON authsync.deliveries USING btree (project_id, user_id, id);
+
+CREATE INDEX erasures_project_id_idx ON authsync.erasures USING btree (project_id, requested_at DESC, id);
+
+CREATE UNIQUE INDEX erasures_running_key ON authsync.erasures USING btree (project_id, digest) WHERE (state = 'running'::text);
 
 CREATE INDEX event_outcomes_event_id_idx ON ONLY authsync.event_outcomes USING btree (event_id, inbox_id, ordinal);
 
@@ -3568,6 +4235,18 @@ CREATE INDEX inbox_default_project_id_id_idx ON authsync.inbox_default USING btr
 CREATE INDEX inbox_provider_idx ON ONLY authsync.inbox USING btree (project_id, provider, id);
 
 CREATE INDEX inbox_default_project_id_provider_id_idx ON authsync.inbox_default USING btree (project_id, provider, id);
+
+CREATE INDEX inbox_pending_newest_idx ON authsync.inbox_pending USING btree (project_id, spread, last_id);
+
+CREATE INDEX probes_next_probe_at_idx ON authsync.probes USING btree (next_probe_at);
+
+CREATE INDEX problem_calls_waiting_idx ON authsync.problem_calls USING btree (next_attempt_at) WHERE ((delivered_at IS NULL) AND (failed_at IS NULL));
+
+CREATE INDEX problems_closed_at_idx ON authsync.problems USING btree (closed_at) WHERE (closed_at IS NOT NULL);
+
+CREATE UNIQUE INDEX problems_open_key ON authsync.problems USING btree (kind, COALESCE(project_id, '00000000-0000-0000-0000-000000000000'::uuid), subject) WHERE (closed_at IS NULL);
+
+CREATE INDEX problems_project_id_idx ON authsync.problems USING btree (project_id, id);
 
 CREATE INDEX refresh_requests_next_attempt_at_idx ON authsync.refresh_requests USING btree (project_id, provider, next_attempt_at) WHERE (abandoned_at IS NULL);
 
@@ -3637,6 +4316,18 @@ CREATE OR REPLACE VIEW authsync.pending_refreshes AS
      LEFT JOIN authsync.river_job r ON ((r.id = j.job_id)))
   GROUP BY p.id, w.provider, r.id;
 
+CREATE TRIGGER audit_log_protect BEFORE DELETE OR UPDATE ON authsync.audit_log FOR EACH ROW EXECUTE FUNCTION authsync.protect_audit_log();
+
+ALTER TABLE authsync.audit_log ENABLE ALWAYS TRIGGER audit_log_protect;
+
+COMMENT ON TRIGGER audit_log_protect ON authsync.audit_log IS 'Keeps the audit log append-only.';
+
+CREATE TRIGGER audit_log_protect_all BEFORE TRUNCATE ON authsync.audit_log FOR EACH STATEMENT EXECUTE FUNCTION authsync.protect_audit_log();
+
+ALTER TABLE authsync.audit_log ENABLE ALWAYS TRIGGER audit_log_protect_all;
+
+COMMENT ON TRIGGER audit_log_protect_all ON authsync.audit_log IS 'Keeps the audit log from being emptied at once.';
+
 CREATE TRIGGER integrations_bump_directory_version AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON authsync.integrations FOR EACH STATEMENT EXECUTE FUNCTION authsync.bump_directory_version();
 
 ALTER TABLE authsync.integrations ENABLE ALWAYS TRIGGER integrations_bump_directory_version;
@@ -3667,6 +4358,9 @@ ALTER TABLE ONLY authsync.destination_progress
 ALTER TABLE ONLY authsync.destinations
     ADD CONSTRAINT destinations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY authsync.erasures
+    ADD CONSTRAINT erasures_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY authsync.external_ids
     ADD CONSTRAINT external_ids_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES authsync.destinations(id) ON DELETE CASCADE;
 
@@ -3675,6 +4369,9 @@ ALTER TABLE ONLY authsync.idempotency_keys
 
 ALTER TABLE ONLY authsync.inbox_usage
     ADD CONSTRAINT inbox_usage_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.integration_activity
+    ADD CONSTRAINT integration_activity_integration_fkey FOREIGN KEY (project_id, provider) REFERENCES authsync.integrations(project_id, provider) ON DELETE CASCADE;
 
 ALTER TABLE ONLY authsync.integrations
     ADD CONSTRAINT integrations_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
@@ -3687,6 +4384,18 @@ ALTER TABLE ONLY authsync.mirror_progress
 
 ALTER TABLE ONLY authsync.mirror_repairs
     ADD CONSTRAINT mirror_repairs_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.probes
+    ADD CONSTRAINT probes_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.problem_calls
+    ADD CONSTRAINT problem_calls_problem_id_fkey FOREIGN KEY (problem_id) REFERENCES authsync.problems(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.problems
+    ADD CONSTRAINT problems_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.provisioned_webhooks
+    ADD CONSTRAINT provisioned_webhooks_integration_fkey FOREIGN KEY (project_id, provider) REFERENCES authsync.integrations(project_id, provider) ON DELETE CASCADE;
 
 ALTER TABLE ONLY authsync.pulls
     ADD CONSTRAINT pulls_project_id_provider_fkey FOREIGN KEY (project_id, provider) REFERENCES authsync.integrations(project_id, provider) ON DELETE CASCADE;
