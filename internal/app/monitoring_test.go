@@ -205,7 +205,7 @@ func promtool(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("promtool")
 	if err != nil {
-		require.Empty(t, os.Getenv("REQUIRE_PROMTOOL"), "promtool is not installed: it is in Debian's package prometheus")
+		require.Empty(t, config.Environment()("REQUIRE_PROMTOOL"), "promtool is not installed: it is in Debian's package prometheus")
 		t.Skip("NOT RUN: the alerts against Prometheus's rules: promtool is not installed")
 	}
 	return path
