@@ -135,6 +135,10 @@ func (a *API) getIntegration(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	compare, err := switchOf(r, "compare", true)
+	if err != nil {
+		return answer{}, err
+	}
 	i, err := a.config.Store.FindIntegration(r.Context(), p.ID, kind.Name())
 	if err != nil {
 		return answer{}, err
@@ -147,10 +151,6 @@ func (a *API) getIntegration(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	if body.Secrets, err = a.verifyingSecrets(r.Context(), p.ID, i); err != nil {
-		return answer{}, err
-	}
-	compare, err := switchOf(r, "compare", true)
-	if err != nil {
 		return answer{}, err
 	}
 	body.Config.Webhook, err = a.webhookOf(r.Context(), p.ID, kind.Name(), compare)

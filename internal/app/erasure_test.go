@@ -58,7 +58,7 @@ func dump(t *testing.T, pool *pgxpool.Pool) string {
 // lines are those of a dump that have a text, shortened.
 func lines(dump, text string) (found []string) {
 	for line := range strings.Lines(dump) {
-		if i := strings.Index(line, text); i >= 0 {
+		if strings.Contains(line, text) {
 			found = append(found, line[:min(len(line), 300)])
 		}
 	}

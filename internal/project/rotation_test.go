@@ -145,8 +145,10 @@ func TestResealKnowsEachSealedColumn(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{
 		"destinations.secrets_sealed",
+		"erasures.subject_sealed",
 		"idempotency_keys.answer_sealed", // for a day; after that it says that the outcome is not known
 		"integrations.credentials_sealed",
 		"projects.database_url_sealed",
+		"projects.erasure_key_sealed",
 	}, columns)
 }
