@@ -20,8 +20,8 @@ import (
 	"github.com/authsync/authsync/internal/project"
 )
 
-// metrics serves /metrics: numbers about the process, without project names or data, and without
-// querying a database. It is for operators: with a key that is not limited to a project or, with
+// metrics serves /metrics: numbers about the process, and of some projects by id, without names or
+// data, and without querying a database for a scrape. It is for operators: with a key that is not limited to a project or, with
 // AUTHSYNC_METRICS_LISTEN, at a separate address.
 type metrics struct {
 	registry *prometheus.Registry

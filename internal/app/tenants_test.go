@@ -64,7 +64,8 @@ func TestDatabaseOfAnIntegrationIsNoOthers(t *testing.T) {
 	c := in.connect(t)
 	put := func(databaseURL, schemaName string) error {
 		return c.Do(t.Context(), http.MethodPut, "/projects/shop/integrations/better-auth", map[string]any{
-			"credentials": map[string]any{"database_url": databaseURL}, "options": map[string]any{"source": map[string]any{"schema": schemaName}},
+			"adopt_account": true,
+			"credentials":   map[string]any{"database_url": databaseURL}, "options": map[string]any{"source": map[string]any{"schema": schemaName}},
 		}, nil)
 	}
 	ofControl := reader(t, control)

@@ -66,6 +66,10 @@ func commandNeeds() []commandNeed {
 		{"records list", "shop organization", look, false},
 		{"refresh", "shop u", operate, false},
 		{"users list", "shop", look, false},
+		{"problems list", "--project shop", look, false},
+		{"erasures list", "shop", look, false},
+		{"erasures get", "shop " + uuid.NewString(), look, false},
+		{"erase", "shop u --yes", admin, false},
 
 		// What deletes comes last.
 		{"destinations delete", "shop app --yes", admin, false},
@@ -82,7 +86,8 @@ func withoutAKey() map[string]string {
 		"keys rotate-encryption": databases, "doctor": databases, "self-test": databases, "send": databases,
 		"config": local, "completion": local, "version": local, "generate": local, "demo-provider": local,
 		"demo-provider users create": local, "demo-provider users delete": local, "demo-provider users list": local, "demo-provider users update": local,
-		"plan": calls, "apply": calls,
+		"plan": calls, "apply": calls, "ready": "asks /readyz, which is for everybody",
+		"listen":               "waits until it is stopped; it finds the project by the call of projects get",
 		"integrations preview": "asks for a preview by an integration of any project that the key sees",
 	}
 }

@@ -41,6 +41,7 @@ func pageNeeds() []pageNeed {
 		{"GET /audit", admin, true, nil},
 		{"GET /new-project", admin, false, nil},
 		{"GET /keys", admin, true, nil},
+		{"GET " + one + "/integrations", admin, false, nil}, // leads to that of the provider that is named
 		{"GET " + integration, look, false, nil},
 		{"GET " + one + "/destinations", look, false, nil},
 		{"GET " + one + "/destinations/new", admin, false, nil},
