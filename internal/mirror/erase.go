@@ -38,7 +38,7 @@ func (t *tenant) erasureKey(ctx context.Context) []byte {
 	return key
 }
 
-// ErasureDigest is capydb_auth.erasure_digest for a user.
+// ErasureDigest is capydb_auth.erasure_digest for a user, which has it in hexadecimal.
 func ErasureDigest(key []byte, userID string) []byte {
 	sum := sha256.Sum256(append(slices.Clone(key), "user:"+userID...))
 	return sum[:]

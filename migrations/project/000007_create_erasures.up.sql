@@ -4,8 +4,8 @@
 -- Locks: nothing of note, the table is new.
 
 CREATE TABLE capydb_auth.erasures (
-    digest    bytea       NOT NULL,
-    erased_at timestamptz NOT NULL DEFAULT now(),
+    digest    text COLLATE "C" NOT NULL, -- hexadecimal: tools that read the schema have no type for bytea
+    erased_at timestamptz      NOT NULL DEFAULT now(),
     CONSTRAINT erasures_pkey PRIMARY KEY (digest)
 );
 

@@ -3047,11 +3047,11 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.erase_records(p_user_id text, p_keep bigint, p_limit integer) IS 'Removes rows and changes of a user, its memberships and its sessions, a bounded number in a call.';
 
-CREATE FUNCTION capydb_auth.erasure_digest(p_key bytea, p_record_type text, p_record_id text) RETURNS bytea
+CREATE FUNCTION capydb_auth.erasure_digest(p_key bytea, p_record_type text, p_record_id text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT sha256(p_key || convert_to(p_record_type || ':' || p_record_id, 'UTF8'));
+    SELECT encode(sha256(p_key || convert_to(p_record_type || ':' || p_record_id, 'UTF8')), 'hex');
 $$;
 
 COMMENT ON FUNCTION capydb_auth.erasure_digest(p_key bytea, p_record_type text, p_record_id text) IS 'The digest by which an erased record is remembered.';
@@ -4214,7 +4214,7 @@ ALTER TABLE capydb_auth.changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
 );
 
 CREATE TABLE capydb_auth.erasures (
-    digest bytea NOT NULL,
+    digest text NOT NULL COLLATE pg_catalog."C",
     erased_at timestamp with time zone DEFAULT now() NOT NULL
 );
 

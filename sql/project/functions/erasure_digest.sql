@@ -3,20 +3,20 @@
 --
 -- Repeatable: the same arguments give the same digest.
 -- Order:      of no matter.
--- Result:     SHA-256 of key, record type, a colon and the id; NULL for a NULL. The key is 32 bytes long, so that no two
+-- Result:     SHA-256 of key, record type, a colon and the id, in hexadecimal; NULL for a NULL. The key is 32 bytes long, so that no two
 --             inputs run into one another.
 CREATE OR REPLACE FUNCTION capydb_auth.erasure_digest(
     p_key         bytea,
     p_record_type text,
     p_record_id   text
 )
-RETURNS bytea
+RETURNS text
 LANGUAGE sql
 IMMUTABLE
 STRICT
 SET search_path = pg_catalog, pg_temp
 AS $fn$
-    SELECT sha256(p_key || convert_to(p_record_type || ':' || p_record_id, 'UTF8'));
+    SELECT encode(sha256(p_key || convert_to(p_record_type || ':' || p_record_id, 'UTF8')), 'hex');
 $fn$;
 
 COMMENT ON FUNCTION capydb_auth.erasure_digest(bytea, text, text)
