@@ -139,6 +139,17 @@ func (p *Puller) open() int {
 	return len(p.held)
 }
 
+// pulled returns the integrations of the connections.
+func (p *Puller) pulled() (projects []uuid.UUID, providers []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	projects, providers = make([]uuid.UUID, 0, len(p.held)), make([]string, 0, len(p.held))
+	for k := range p.held {
+		projects, providers = append(projects, k.projectID), append(providers, k.provider)
+	}
+	return projects, providers
+}
+
 func (p *Puller) now() time.Time {
 	if p.config.Now != nil {
 		return p.config.Now()

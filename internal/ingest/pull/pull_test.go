@@ -104,6 +104,37 @@ func TestDeadProcessIsReplaced(t *testing.T) {
 	w.waitFor(t, of, event(1))
 }
 
+// A claim that could not be released, because the database was away then, is not kept for ever by who has it.
+func TestClaimThatWasNotReleasedExpires(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	of := w.tenant(t)
+	w.exec(t, `CREATE FUNCTION pg_temp_refuse() RETURNS trigger LANGUAGE plpgsql AS $fn$ BEGIN RAISE EXCEPTION 'away'; END $fn$`)
+	w.exec(t, `CREATE TRIGGER refuse BEFORE UPDATE ON authsync.pulls FOR EACH ROW
+		WHEN (OLD.claimed_by IS NOT NULL AND NEW.claimed_by IS NULL) EXECUTE FUNCTION pg_temp_refuse()`)
+	var mu sync.Mutex
+	now := time.Now()
+	of.happen(1)
+	w.run(t, func(c *pull.Config) {
+		c.Now = func() time.Time {
+			mu.Lock()
+			defer mu.Unlock()
+			return now
+		}
+	})
+	w.waitFor(t, of, event(1))
+	of.Events.Recycle("")
+	waittest.Until(t, func() bool { return of.Events.Open() == 0 })
+	w.exec(t, `DROP TRIGGER refuse ON authsync.pulls`)
+	of.happen(2)
+	waittest.Until(t, func() bool { // the first renewals may still see the connection
+		mu.Lock()
+		now = now.Add(10 * time.Second)
+		mu.Unlock()
+		return len(w.pulled(t, of)) == 2
+	})
+}
+
 // A process that was stopped, and comes back after another took over, stores nothing.
 func TestDeposedProcessStoresNothing(t *testing.T) {
 	t.Parallel()
@@ -276,7 +307,7 @@ func TestIntegrationsTakeTurns(t *testing.T) {
 	for range 5 {
 		tenants = append(tenants, w.tenant(t))
 	}
-	w.run(t, func(c *pull.Config) { c.Connections, c.Turn = 2, time.Nanosecond })
+	w.run(t, func(c *pull.Config) { c.Connections, c.Turn = 2, 300*time.Millisecond }) // long enough to take what is there
 	for n := range 3 {
 		for _, of := range tenants {
 			of.happen(n)

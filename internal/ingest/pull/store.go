@@ -28,7 +28,7 @@ const (
 	// Without a stubbed clock it is PostgreSQL's, which all processes share.
 	clock = `coalesce($1::timestamptz, clock_timestamp())`
 
-	renewPulls = `SELECT r.project_id, r.provider, r.changed_at FROM authsync.renew_pulls($2, ` + clock + ` + $3::interval) AS r`
+	renewPulls = `SELECT r.project_id, r.provider, r.changed_at FROM authsync.renew_pulls($2, ` + clock + ` + $3::interval, $4, $5) AS r`
 
 	claimPulls = `
 		SELECT p.project_id, p.provider, p.cursor, p.origin, p.since, p.consecutive_failures, p.reconcile_due, p.changed_at
@@ -87,12 +87,13 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, storeTimeout, errors.New("the control database did not answer in time"))
 }
 
-// renew prolongs the claims and returns the integrations that are still claimed, with the time of
-// their last change.
+// renew prolongs the claims of what is pulled and returns the integrations that are still claimed,
+// with the time of their last change. A claim whose release failed is not prolonged.
 func (p *Puller) renew(ctx context.Context) (map[key]time.Time, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	rows, err := p.config.Pool.Query(ctx, renewPulls, p.stamp(), p.id, lease)
+	projects, providers := p.pulled()
+	rows, err := p.config.Pool.Query(ctx, renewPulls, p.stamp(), p.id, lease, projects, providers)
 	if err != nil {
 		return nil, fmt.Errorf("renew the claims: %w", err)
 	}

@@ -1309,7 +1309,7 @@ $$;
 
 COMMENT ON FUNCTION authsync.remove_project(p_id uuid) IS 'Removes a project with all that belongs to it here; its own database stays.';
 
-CREATE FUNCTION authsync.renew_pulls(p_claimed_by uuid, p_until timestamp with time zone) RETURNS TABLE(project_id uuid, provider text, changed_at timestamp with time zone)
+CREATE FUNCTION authsync.renew_pulls(p_claimed_by uuid, p_until timestamp with time zone, p_project_ids uuid[], p_providers text[]) RETURNS TABLE(project_id uuid, provider text, changed_at timestamp with time zone)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -1317,7 +1317,8 @@ BEGIN
     RETURN QUERY
     WITH mine AS (
         SELECT p.project_id, p.provider, i.updated_at
-        FROM authsync.pulls AS p
+        FROM unnest(p_project_ids, p_providers) AS h (project_id, provider)
+        JOIN authsync.pulls AS p ON p.project_id = h.project_id AND p.provider = h.provider
         JOIN authsync.integrations AS i ON i.project_id = p.project_id AND i.provider = p.provider
         WHERE p.claimed_by = p_claimed_by
           AND i.options @> '{"pull": true}'
@@ -1332,7 +1333,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.renew_pulls(p_claimed_by uuid, p_until timestamp with time zone) IS 'Prolongs the claims of a puller on integrations that are still to be pulled.';
+COMMENT ON FUNCTION authsync.renew_pulls(p_claimed_by uuid, p_until timestamp with time zone, p_project_ids uuid[], p_providers text[]) IS 'Prolongs the claims of a puller on integrations that are still to be pulled.';
 
 CREATE FUNCTION authsync.repeated_changes(p_destination_id uuid, p_lost_to bigint, p_found_at timestamp with time zone, p_change_ids bigint[], p_record_types text[], p_record_ids text[], p_user_ids text[], p_organization_ids text[], p_event_ids text[], p_providers text[], p_changed_at timestamp with time zone[]) RETURNS TABLE(change_id bigint, applied_at timestamp with time zone, delivery_id bigint, delivery_state text, is_complete boolean, is_known boolean)
     LANGUAGE plpgsql STABLE

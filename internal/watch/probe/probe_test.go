@@ -198,6 +198,9 @@ func TestHostileDatabasesDelayNobodyElse(t *testing.T) {
 	probing, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- b.worker.Look(probing) }()
+	held, err := silent.Accept() // from now on it is probing
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = held.Close() })
 	// The evaluation reads what was found so far.
 	_, err = b.watcher.Evaluate(t.Context())
 	require.NoError(t, err)

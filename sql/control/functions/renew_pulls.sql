@@ -1,12 +1,15 @@
--- renew_pulls prolongs the claims of a puller on integrations that are still to be pulled.
+-- renew_pulls prolongs the claims of a puller on those of its integrations that are still to be pulled. It names those that it
+-- pulls: a claim that it could not release, or does not know to have, must end by itself.
 --
 -- Repeatable: yes.
 -- Order:      rows are locked in the order of their key. One that its puller holds for a commit is
 --             waited for, which takes a moment.
 -- Result:     those that are still the puller's, with the time of their integration's last change.
 CREATE OR REPLACE FUNCTION authsync.renew_pulls(
-    p_claimed_by uuid,
-    p_until      timestamptz
+    p_claimed_by  uuid,
+    p_until       timestamptz,
+    p_project_ids uuid[],
+    p_providers   text[]
 )
 RETURNS TABLE (project_id uuid, provider text, changed_at timestamptz)
 LANGUAGE plpgsql
@@ -16,7 +19,8 @@ BEGIN
     RETURN QUERY
     WITH mine AS (
         SELECT p.project_id, p.provider, i.updated_at
-        FROM authsync.pulls AS p
+        FROM unnest(p_project_ids, p_providers) AS h (project_id, provider)
+        JOIN authsync.pulls AS p ON p.project_id = h.project_id AND p.provider = h.provider
         JOIN authsync.integrations AS i ON i.project_id = p.project_id AND i.provider = p.provider
         WHERE p.claimed_by = p_claimed_by
           AND i.options @> '{"pull": true}'
@@ -31,5 +35,5 @@ BEGIN
 END;
 $fn$;
 
-COMMENT ON FUNCTION authsync.renew_pulls(uuid, timestamptz)
+COMMENT ON FUNCTION authsync.renew_pulls(uuid, timestamptz, uuid[], text[])
     IS 'Prolongs the claims of a puller on integrations that are still to be pulled.';
