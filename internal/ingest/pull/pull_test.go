@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/demoprovider"
@@ -113,9 +114,10 @@ func TestClaimThatWasNotReleasedExpires(t *testing.T) {
 	w.exec(t, `CREATE TRIGGER refuse BEFORE UPDATE ON authsync.pulls FOR EACH ROW
 		WHEN (OLD.claimed_by IS NOT NULL AND NEW.claimed_by IS NULL) EXECUTE FUNCTION pg_temp_refuse()`)
 	var mu sync.Mutex
-	now := time.Now()
+	now, registry := time.Now(), prometheus.NewRegistry()
 	of.happen(1)
 	w.run(t, func(c *pull.Config) {
+		c.Registry = registry
 		c.Now = func() time.Time {
 			mu.Lock()
 			defer mu.Unlock()
@@ -124,15 +126,27 @@ func TestClaimThatWasNotReleasedExpires(t *testing.T) {
 	})
 	w.waitFor(t, of, event(1))
 	of.Events.Recycle("")
-	waittest.Until(t, func() bool { return of.Events.Open() == 0 })
+	waittest.Until(t, func() bool { return connections(t, registry) == 0 })
+	require.NotNil(t, ask[*uuid.UUID](t, w, of, "claimed_by"), "it could not be released")
 	w.exec(t, `DROP TRIGGER refuse ON authsync.pulls`)
+	mu.Lock()
+	now = now.Add(10 * time.Second) // once: whoever renews is in time
+	mu.Unlock()
 	of.happen(2)
-	waittest.Until(t, func() bool { // the first renewals may still see the connection
-		mu.Lock()
-		now = now.Add(10 * time.Second)
-		mu.Unlock()
-		return len(w.pulled(t, of)) == 2
-	})
+	w.waitFor(t, of, event(1), event(2))
+}
+
+// connections is how many connections a puller has.
+func connections(t *testing.T, registry *prometheus.Registry) (n float64) {
+	t.Helper()
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	for _, family := range families {
+		if family.GetName() == "authsync_pull_connections" {
+			n = family.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	return n
 }
 
 // A process that was stopped, and comes back after another took over, stores nothing.
