@@ -19,13 +19,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river/rivertype"
 
 	"github.com/authsync/authsync/internal/api"
 	"github.com/authsync/authsync/internal/audit"
@@ -34,15 +32,11 @@ import (
 	"github.com/authsync/authsync/internal/delivery/admin"
 	"github.com/authsync/authsync/internal/delivery/relay"
 	"github.com/authsync/authsync/internal/delivery/sender"
-	"github.com/authsync/authsync/internal/delivery/upkeep"
 	"github.com/authsync/authsync/internal/egress"
-	"github.com/authsync/authsync/internal/erasure"
-	"github.com/authsync/authsync/internal/ingest/apply"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/ingest/receiver"
 	"github.com/authsync/authsync/internal/ingest/rejections"
 	"github.com/authsync/authsync/internal/ingest/usage"
-	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
@@ -58,7 +52,6 @@ import (
 	"github.com/authsync/authsync/internal/sync/syncrun"
 	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/tracing"
-	"github.com/authsync/authsync/internal/watch/probe"
 )
 
 // Config configures a server.
@@ -252,21 +245,6 @@ func (a *App) waitForDatabase(ctx context.Context) error {
 	}
 }
 
-// isPooled reports whether a pooler is in front of the control database, and logs it.
-func (a *App) isPooled(ctx context.Context) (pooled bool, err error) {
-	err = a.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
-		pooled = pgdb.Pooled(conn.Conn())
-		return nil
-	})
-	if err != nil {
-		return false, fmt.Errorf("DATABASE_URL: %s", pgdb.Describe(err))
-	}
-	if pooled {
-		a.log.InfoContext(ctx, "database_is_behind_a_pooler", slog.String("consequence", "new jobs are looked for, as no notification can come"))
-	}
-	return pooled, nil
-}
-
 func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 	ofKeys := a.guard.Client(0) // a fetch is bounded by the cache
 	keys := keyset.New(keyset.Config{Client: ofKeys, Log: a.log})
@@ -345,59 +323,6 @@ func (a *App) startInbox(ctx context.Context) (stopFunc, error) {
 		stopNotes()
 		pool.Close()
 		return err
-	}, nil
-}
-
-// hardStop is how long jobs that did not finish in time get to handle their cancellation.
-const hardStop = 5 * time.Second
-
-func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
-	if !a.settings.Roles.Worker {
-		return nil, nil
-	}
-	applies := apply.Config{
-		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Databases: a.databases, Mirrors: a.mirrors, Refreshes: a.refreshes,
-		Log: a.log, Retention: a.settings.InboxRetention, OthersActive: a.sender.OthersActive, Erased: a.mirrors.Erased,
-		Metrics: apply.NewMetrics(a.metrics.registry), Tracer: a.tracer,
-	}
-	repairs := repair.Config{
-		Pool: a.pool, Inbox: a.inbox, Mirrors: a.mirrors, Providers: a.providers, Start: a.backfills.Start, Log: a.log.With(slog.String("part", "repair")),
-	}
-	erasures := erasure.Config{Pool: a.pool, Vault: a.stored, Mirrors: a.mirrors, Log: a.log.With(slog.String("part", "erasure")), SettleAfter: a.settles}
-	keeps := upkeep.Config{Pool: a.pool, Retention: a.settings.InboxRetention, Log: a.log.With(slog.String("part", "outbox"))}
-	probes := probe.Config{
-		Pool: a.pool, DatabaseURL: a.stored.DatabaseURL, Tenants: a.tenants, Accounts: a.accounts, Start: a.backfills.Start, Latest: a.backfills.Latest,
-		Log: a.log.With(slog.String("part", "watch")),
-	}
-	pooled, err := a.isPooled(ctx)
-	if err != nil {
-		return nil, err
-	}
-	client, err := jobs.New(jobs.Config{
-		Pool: a.pool, Log: a.log, Retention: a.settings.InboxRetention, PollOnly: pooled,
-		Workers: []jobs.Register{
-			apply.Register(applies, a.settings.Workers), a.readingWorkers, a.relay.Register, a.sender.Register, upkeep.Register(keeps),
-			repair.Register(repairs), erasure.Register(erasures), a.webhooks.Register, probe.Register(probes),
-		},
-		Periodic: slices.Concat(apply.Periodic(), syncrun.Periodic(), upkeep.Periodic(), repair.Periodic(), provision.Periodic(), probe.Periodic()),
-		Hooks:    []rivertype.Hook{a.sender.Hook()},
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context) error {
-		err := client.Stop(ctx)
-		if err == nil {
-			return nil
-		}
-		// A cancelled job runs again, here or elsewhere.
-		a.log.WarnContext(ctx, "jobs_cut_off", slog.Any("error", err))
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hardStop)
-		defer cancel()
-		return client.StopAndCancel(ctx)
 	}, nil
 }
 
