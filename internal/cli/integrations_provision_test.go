@@ -2,7 +2,9 @@ package cli
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,13 +80,19 @@ func TestProvisionSaysWhatIsMissing(t *testing.T) {
 	b := setupTenant(t)
 	server, set := tenant(t, b)
 	server.Scope = "read:users read:event_streams"
+	var attempts atomic.Int32 // to change something; the server's own look at the streams is none
+	server.Begun = func(r *http.Request) {
+		if r.Method != http.MethodGet && strings.Contains(r.URL.Path, "/event-streams") {
+			attempts.Add(1)
+		}
+	}
 	r := b.run(t, set...)
 	require.Equal(t, 1, r.status)
 	require.Contains(t, r.out, "✗ permissions: ")
 	require.Contains(t, r.err, "create:event_streams, update:event_streams, delete:event_streams")
 	require.Contains(t, r.err, "authsync integrations set tenant auth0 --provision")
 	require.NotContains(t, r.out+r.err, demoprovider.Auth0ClientSecret)
-	require.Zero(t, server.Requests("/event-streams"))
+	require.Zero(t, attempts.Load())
 
 	asJSON := b.run(t, append(set, "--json")...)
 	require.Equal(t, 1, asJSON.status)
@@ -98,6 +106,7 @@ func TestProvisionSaysWhatIsMissing(t *testing.T) {
 
 	server.Scope = "read:users " + demoprovider.Auth0StreamScopes + " " + demoprovider.Auth0ManageScopes
 	b.must(t, "integrations", "set", "tenant", "auth0", "--provision")
+	require.NotZero(t, attempts.Load())
 	require.NotContains(t, b.run(t, "doctor").out, "failed   webhooks")
 
 	// A difference that nobody has looked at is a warning.
