@@ -55,6 +55,9 @@ type Config struct {
 	FetchPoll time.Duration
 	// PollOnly disables LISTEN, for databases behind a transaction pooler.
 	PollOnly bool
+	// Timeout limits the work of a job whose worker has no limit of its own; 0 means Timeout. Longer is
+	// for tests that stop a process in the middle of a job.
+	Timeout time.Duration
 	// Now decides which jobs are due; nil means PostgreSQL's clock.
 	Now func() time.Time
 }
@@ -99,7 +102,7 @@ func New(config Config) (*Client, error) {
 		FetchCooldown:        fetchCooldown,
 		FetchPollInterval:    cmp.Or(config.FetchPoll, poll),
 		PollOnly:             config.PollOnly,
-		JobTimeout:           Timeout,
+		JobTimeout:           cmp.Or(config.Timeout, Timeout),
 		RescueStuckJobsAfter: riverRescues,
 
 		CompletedJobRetentionPeriod: keepCompleted,

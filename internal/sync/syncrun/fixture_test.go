@@ -224,6 +224,7 @@ func (b *testBundle) work(t *testing.T, mirrors syncrun.Mirrors, slice time.Dura
 func newClient(pool *pgxpool.Pool, c syncrun.Config, periodic ...*river.PeriodicJob) (client *jobs.Client, end func(), err error) {
 	client, err = jobs.New(jobs.Config{
 		Pool: pool, Log: slog.New(slog.DiscardHandler), Periodic: periodic, FetchPoll: 5 * time.Millisecond,
+		Timeout: waittest.Bound, // a worker may be stopped for as long as a crowded machine takes to do its work elsewhere
 		Workers: []jobs.Register{func(workers *river.Workers, queues map[string]river.QueueConfig) {
 			end = syncrun.Register(c, workers, queues)
 			queues[river.QueueDefault] = river.QueueConfig{MaxWorkers: 1}

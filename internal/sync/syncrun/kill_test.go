@@ -174,7 +174,6 @@ func TestKilledWorkersThatCompareRecords(t *testing.T) {
 // goes on, another one has done the work: it applies its page once more, and nothing comes of it.
 func TestAWorkerThatWasStoppedHasNoEffect(t *testing.T) {
 	t.Parallel()
-	// Few, so that the worker is stopped for less than its job may take, on a crowded machine, too.
 	const users, pageSize = 750, 250
 	b := setup(t, users, pageSize)
 	b.noteMoves(t)
