@@ -12,6 +12,7 @@ import (
 
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/testkit/jobstest"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -183,7 +184,16 @@ func TestAnOldHolderDoesNotEndTheJobOfANewOne(t *testing.T) {
 		// As one does that finds it running for too long.
 		_, err = control.Exec(t.Context(), `SELECT authsync.rescue_jobs('another', '{}', '{}', '0', '30 seconds', NULL)`)
 		require.NoError(t, err)
-		second := <-works
+		var second running
+		waittest.Until(t, func() bool {
+			jobstest.Retry(t, control, args{}.Kind()) // it waits, because it has outlived several workers
+			select {
+			case second = <-works:
+				return true
+			default:
+				return false
+			}
+		})
 		require.Equal(t, id, second.job.ID)
 		require.NotEqual(t, holder(first.job), holder(second.job), "not the process in which it is at work already")
 		first.end <- end

@@ -25,6 +25,7 @@ import (
 	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
+	"github.com/authsync/authsync/internal/testkit/jobstest"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -308,4 +309,5 @@ func (b *testBundle) freeJob(tb testing.TB) {
 		SELECT authsync.rescue_jobs('another', '{}', ARRAY(SELECT DISTINCT unnest(j.attempted_by) FROM authsync.river_job AS j), '45 seconds', '30 seconds', NULL)`)
 	require.NoError(tb, err)
 	require.Equal(tb, "0", one(tb, b.control, `SELECT count(*)::text FROM authsync.river_job WHERE state = 'running'`))
+	jobstest.Retry(tb, b.control, provider.KindBackfill, provider.KindReconcile) // it waits, because it has outlived several workers
 }
