@@ -57,11 +57,25 @@ func auth0Member(organization, user int, more string) string {
 		demoprovider.Auth0OrganizationID(organization), demoprovider.Auth0ID(user), more)
 }
 
+// startRunsAt has each run start at that time, however long those before it took.
+func (b *testBundle) startRunsAt(t *testing.T, at time.Time) {
+	t.Helper()
+	_, err := b.control.Exec(t.Context(), fmt.Sprintf(`
+		CREATE FUNCTION public.start_run() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			NEW.started_at := timestamptz '%s' + (SELECT count(*) FROM authsync.sync_runs) * interval '1 millisecond';
+			RETURN NEW;
+		END $$;
+		CREATE TRIGGER start_run BEFORE INSERT ON authsync.sync_runs FOR EACH ROW EXECUTE FUNCTION public.start_run()`, at.Format(time.RFC3339Nano)))
+	require.NoError(t, err)
+}
+
 // All that Auth0 answers here is as it was before the events, as its lists may be for some seconds: neither
 // a reconcile nor a backfill undoes what the mirror has just heard, and the former says what it left.
 func TestAnswersThatLagUndoNothing(t *testing.T) {
 	t.Parallel()
 	b, fake := setupAuth0(t, 6)
+	b.startRunsAt(t, time.Now())
 	const admins = `, "role": {"id": "rol_1", "name": "owner"}`
 	b.auth0Says(t, "organization.updated", fmt.Sprintf(`{"id": %q, "name": "new", "display_name": "New"}`, demoprovider.Auth0OrganizationID(0)))
 	b.auth0Says(t, "organization.deleted", fmt.Sprintf(`{"id": %q, "name": "firm-1"}`, demoprovider.Auth0OrganizationID(1)))
@@ -97,7 +111,7 @@ func TestAnswersThatLagUndoNothing(t *testing.T) {
 	require.Equal(t, strings.Replace(heard, "Firm 5", "Silently", 1), state())
 
 	// Once the events are older than what Auth0 is certain to know, its answers count.
-	b.exec(t, `UPDATE capydb_auth.organizations SET last_event_processed = now() - interval '70 seconds' WHERE name IN ('New', 'created') OR deleted_at IS NOT NULL`)
+	b.exec(t, `UPDATE capydb_auth.organizations SET last_event_processed = now() - interval '5 minutes' WHERE name IN ('New', 'created') OR deleted_at IS NOT NULL`)
 	run = b.runs(t, provider.KindReconcile)
 	require.Equal(t, "0 1 1 1; 3 0 0", numbers(t, run, record.Organization))
 	require.Contains(t, state(), "Firm 0,Firm 1,Firm 2,Firm 3,Firm 4,Silently; 00")
