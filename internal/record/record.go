@@ -1,6 +1,6 @@
 // Package record defines the record types: what of an identity provider is mirrored, and in which tables and
 // columns. It is the one place where a record type is defined. The SQL that applies events is rendered from it
-// (see sql/project/records), and so are the arguments of that SQL.
+// (the templates *.sql.tmpl under sql/project), and so are the arguments of that SQL.
 package record
 
 import (

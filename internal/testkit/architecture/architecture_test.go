@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/destination/registry"
 )
 
 const root = "../../.."
@@ -62,22 +64,29 @@ func functionName(pkg string, d *ast.FuncDecl) string {
 	return ""
 }
 
-// Whoever follows docs/architecture.md finds what it names.
+// Whoever follows the pages about the code finds what they name.
 func TestArchitectureNamesWhatExists(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(filepath.Join(root, "docs", "architecture.md"))
-	require.NoError(t, err)
-	require.LessOrEqual(t, strings.Count(string(text), "\n"), 3*50, "it fits three screens")
 	symbols := goSymbols(t)
+	for name, atLeast := range map[string]int{"architecture.md": 50, "extending.md": 20} {
+		text, err := os.ReadFile(filepath.Join(root, "docs", name))
+		require.NoError(t, err)
+		require.LessOrEqual(t, strings.Count(string(text), "\n"), 3*50, "it fits three screens")
+		require.Greater(t, namesThatExist(t, string(text), symbols), atLeast, name)
+	}
+}
+
+// namesThatExist requires that all exists that a page names, and returns how many names it has.
+func namesThatExist(t *testing.T, text string, symbols map[string]bool) (checked int) {
+	t.Helper()
 	dirs := map[string]string{"authsync": "control", "capydb_auth": "project"}
 	isGo := regexp.MustCompile(`^(\(\*[a-z]+\.\w+\)|[a-z]+)\.\w+$`)
-	checked := 0
-	for _, quoted := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(string(text), -1) {
+	for _, quoted := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(text, -1) {
 		name := quoted[1]
 		schema, function, _ := strings.Cut(name, ".")
 		switch {
 		case strings.Contains(name, "/"):
-			_, err := os.Stat(filepath.Join(root, name))
+			_, err := os.Stat(filepath.Join(root, filepath.FromSlash(name)))
 			require.NoError(t, err)
 		case dirs[schema] != "":
 			// Some are rendered from templates: the golden dump has all.
@@ -91,8 +100,25 @@ func TestArchitectureNamesWhatExists(t *testing.T) {
 		}
 		checked++
 	}
-	require.Greater(t, checked, 40)
-	for _, link := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(string(text), -1) {
+	for _, link := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(text, -1) {
 		require.FileExists(t, filepath.Join(root, "docs", link[1]))
+	}
+	return checked
+}
+
+// The database, the API's description and the commands know the types of destination of the registry.
+func TestEveryDestinationTypeIsKnown(t *testing.T) {
+	t.Parallel()
+	for file, list := range map[string]string{
+		"internal/schema/testdata/control.sql": `CONSTRAINT destinations_type_check CHECK .*ARRAY\[(.*)\]`,
+		"docs/openapi.yaml":                    `DestinationType: \{type: string, enum: \[(.*)\]\}`,
+		"internal/cli/destinations_create.go":  `"type", "", "([a-z, ]+)"`,
+	} {
+		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(file)))
+		require.NoError(t, err)
+		found := regexp.MustCompile(list).FindStringSubmatch(string(text))
+		require.Len(t, found, 2, file)
+		names := regexp.MustCompile(`[a-z_]+`).FindAllString(strings.NewReplacer("::text", "", " or ", " ").Replace(found[1]), -1)
+		require.ElementsMatch(t, registry.Names(), names, file)
 	}
 }

@@ -116,7 +116,9 @@ func TestReconcile(t *testing.T) {
 
 func TestRepair(t *testing.T) {
 	t.Parallel()
-	tenant := demoprovider.NewAuth0(demoprovider.NewAccount(5), time.Now)
+	account := demoprovider.NewAccount(5)
+	account.SetProfile(1, demoprovider.Profile{Email: "ada@shop.test"})
+	tenant := demoprovider.NewAuth0(account, time.Now)
 	tenant.Scope = "read:users " + demoprovider.Auth0StreamScopes
 	walk{
 		file: "docs/repair.md",
@@ -144,7 +146,9 @@ func TestRepair(t *testing.T) {
 				s.count(6, `SELECT count(*) FROM capydb_auth.users`)
 			}},
 		},
-		paste: func(*scene) []string { return []string{"auth0|5f7c8ec7c33c6c004bbafe82", demoprovider.Auth0ID(3)} },
+		paste: func(*scene) []string {
+			return []string{"auth0|5f7c8ec7c33c6c004bbafe82", demoprovider.Auth0ID(3), "ada@example.com", "ada@shop.test"}
+		},
 	}.run(t)
 }
 
