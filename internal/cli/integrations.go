@@ -61,7 +61,7 @@ func signing(i client.Integration) string {
 		return strconv.Itoa(max(secret.Count, 1))
 	case i.Credentials["webhook_authorization"].Set:
 		return "authorization"
-	case definitionOf(i).Signature.KeySetURL != "":
+	case definitionOf(i).Signature.KeySetURL != "", custom.PresetDefinition(i.Provider).Signature.KeySetURL != "":
 		return "public keys"
 	case i.Pull != nil:
 		return "none (events are pulled)"

@@ -77,7 +77,8 @@ func TestMistakesOfADefinitionHaveTheirLine(t *testing.T) {
 		"Scheme":     {"signature: {scheme: md5}\ntypes: {a: user.created}\nrecords: {user: {id: .id}}\n", `acme.yaml:1:21: scheme is "md5": must be one of standard_webhooks, svix`},
 		"Setting":    {"signature: {scheme: svix, header: x}\ntypes: {a: user.created}\nrecords: {user: {id: .id}}\n", "acme.yaml:1:35: the scheme svix does not take header"},
 		"Clock":      {"signature: {scheme: svix}\nevent: {time: now}\ntypes: {a: user.created}\nrecords: {user: {id: .id}}\n", "acme.yaml:2:15: this uses now, which is not there"},
-		"Algorithm":  {"signature: {scheme: jwt_body, key_set_url: 'https://a.example.com', algorithms: [HS256]}\ntypes: {a: user.created}\nrecords: {user: {id: .id}}\n", `acme.yaml:1:81: "HS256" is not accepted with a key set`},
+		"Algorithm":  {"signature: {scheme: jwt_body, key_set_url: 'https://a.example.com', algorithms: [HS256]}\ntypes: {a: user.created}\nrecords: {user: {id: .id}}\n", "acme.yaml:1:44: HS256, HS384 and HS512 are signed with the secret"},
+		"Unknown":    {"signature: {scheme: jwt_body, key_set_url: 'https://a.example.com', algorithms: [none]}\ntypes: {a: user.created}\nrecords: {user: {id: .id}}\n", `acme.yaml:1:81: "none" is not accepted with a key set`},
 		"Alias":      {"signature: &a {scheme: svix}\ntypes: *a\n", "acme.yaml:1:12: anchors and aliases are not supported"},
 		"Empty":      {"", "acme.yaml is empty"},
 	} {

@@ -147,7 +147,7 @@ func TestWordsAreCompleted(t *testing.T) {
 		"Commands":        {[]string{"event"}, []string{"events"}},
 		"Subcommands":     {[]string{"projects", "u"}, []string{"update"}},
 		"Project":         {[]string{"events", "list", ""}, []string{"shop"}},
-		"Provider":        {[]string{"integrations", "delete", "shop", ""}, []string{"auth0", "clerk", "better_auth", "logto", "stack_auth", "stytch", "supabase", "workos"}},
+		"Provider":        {[]string{"integrations", "delete", "shop", ""}, []string{"auth0", "clerk", "better_auth", "fusionauth", "keycloak", "kinde", "logto", "propelauth", "stack_auth", "stytch", "supabase", "workos"}},
 		"Type":            {[]string{"send", "shop", "better_auth", "user."}, []string{"user.created", "user.updated", "user.deleted"}},
 		"Outcome":         {[]string{"events", "list", "shop", "--outcome", "f"}, []string{"failed"}},
 		"ProviderFlag":    {[]string{"events", "list", "shop", "--provider", "c"}, []string{"clerk"}},

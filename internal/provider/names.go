@@ -16,7 +16,7 @@ const CustomPrefix = "custom:"
 
 // Presets lists the names of the providers with a definition that is built in; see package custom.
 func Presets() []string {
-	return []string{"workos", "logto", "stytch", "stack_auth", "supabase"}
+	return []string{"workos", "logto", "kinde", "stytch", "stack_auth", "propelauth", "supabase", "keycloak", "fusionauth"}
 }
 
 // customName is what follows CustomPrefix. The constraints of the tables with a provider's name repeat it.
@@ -60,6 +60,14 @@ func Title(name string) string {
 		return "WorkOS"
 	case "logto":
 		return "Logto"
+	case "kinde":
+		return "Kinde"
+	case "propelauth":
+		return "PropelAuth"
+	case "keycloak":
+		return "Keycloak"
+	case "fusionauth":
+		return "FusionAuth"
 	case "stytch":
 		return "Stytch"
 	case "stack_auth":

@@ -125,8 +125,8 @@ func (p *Provider) newVerifier(
 	if err := provider.CheckOwner(p.name, c, o); err != nil {
 		return nil, err
 	}
-	if o.BaseURL != "" || len(o.SignatureFormats) > 0 {
-		return nil, errors.New("options.base_url and options.signature_formats are for other providers: the definition says what is signed, and nothing is read from the provider")
+	if len(o.SignatureFormats) > 0 {
+		return nil, errors.New("options.signature_formats is for other providers: the definition says what is signed")
 	}
 	if err := c.WebhookSigningSecret.Check(secretField); err != nil {
 		return nil, err
@@ -142,7 +142,11 @@ func (c *Compiled) newVerifier(secrets provider.Secrets, o provider.Options) (pr
 	if c.scheme.usesKeySet() && len(secrets) > 0 {
 		return nil, fmt.Errorf("%s is not used: the scheme %s verifies by the keys of signature.key_set_url: leave it out", secretField, c.scheme.Scheme)
 	}
-	v := verifier{scheme: c.scheme, exclude: payload.NewExclusion(o)}
+	scheme, err := c.scheme.at(o.BaseURL)
+	if err != nil {
+		return nil, err
+	}
+	v := verifier{scheme: scheme, exclude: payload.NewExclusion(o)}
 	for _, name := range c.Secrets {
 		v.secrets = append(v.secrets, plainName(name))
 	}

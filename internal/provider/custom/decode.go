@@ -220,8 +220,11 @@ func timeIn(v payload.Value, unit string) payload.Value {
 		return v
 	}
 	whole, err := strconv.ParseInt(text, 10, 64)
-	if err == nil && size == time.Second && whole > -6e10 && whole < 3e11 { // the years 1 to 9999, roughly
+	switch {
+	case err == nil && size == time.Second && whole > -6e10 && whole < 3e11: // the years 1 to 9999, roughly
 		return payload.Value(`"` + payload.Format(time.Unix(whole, 0)) + `"`)
+	case err == nil && size == time.Millisecond && whole > -6e13 && whole < 3e14: // a float64 would be off by a microsecond
+		return payload.Value(`"` + payload.Format(time.UnixMilli(whole)) + `"`)
 	}
 	micros := n * float64(size) / float64(time.Microsecond)
 	if micros < -6e16 || micros > 3e17 {

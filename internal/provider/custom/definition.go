@@ -27,7 +27,7 @@ type Signature struct {
 	// Of hmac, timestamped_hmac, header and jws.
 	Header string `json:"header,omitempty" doc:"The header with the signature or the secret."`
 	Prefix string `json:"prefix,omitempty" doc:"What stands before it in the header, such as sha256=."`
-	// Of hmac and timestamped_hmac.
+	// Of hmac and timestamped_hmac; secret_encoding of jwt_body and jws, too.
 	Algorithm      string `json:"algorithm,omitempty" doc:"sha256, which is the default, sha512 or sha1."`
 	Encoding       string `json:"encoding,omitempty" doc:"How the signature is written: hex, which is the default, base64 or base64url."`
 	SecretEncoding string `json:"secret_encoding,omitempty" doc:"How the secret is written: text, which is the default, hex or base64."`
@@ -38,9 +38,9 @@ type Signature struct {
 	Tolerance      string `json:"tolerance,omitempty" doc:"How far the time may be from now, from 1s to 1h; 5m is the default. Of jwt_body and jws: how old the token may be by its claim iat, which it must then have; by default it is not looked at."`
 	Version        string `json:"version,omitempty" doc:"The key of the signature in a header such as t=1700000000,v1=5257a8…; v1 is the default."`
 	// Of jwt_body and jws.
-	KeySetURL  string   `json:"key_set_url,omitempty" doc:"The https:// address of the provider's JSON Web Key Set."`
-	Algorithms []string `json:"algorithms,omitempty" doc:"The accepted algorithms, such as RS256. There is no default: a token does not choose for itself."`
-	Issuer     string   `json:"issuer,omitempty" doc:"The value that the claim iss must have."`
+	KeySetURL  string   `json:"key_set_url,omitempty" doc:"The https:// address of the provider's JSON Web Key Set. {base_url} at its beginning stands for option base_url of the integration."`
+	Algorithms []string `json:"algorithms,omitempty" doc:"The accepted algorithms, such as RS256. There is no default: a token does not choose for itself. With HS256, HS384 and HS512 the secret is the key, and there is no key set."`
+	Issuer     string   `json:"issuer,omitempty" doc:"The value that the claim iss must have. It may begin with {base_url} if key_set_url does."`
 	Audience   string   `json:"audience,omitempty" doc:"The value that the claim aud must have."`
 	BodyClaim  string   `json:"body_claim,omitempty" doc:"The claim with the SHA-256 of the body. Without it the token is a detached JWS, whose payload is the body."`
 	BodyHash   string   `json:"body_hash,omitempty" doc:"How that is written: hex or base64, which is the default."`

@@ -19,15 +19,18 @@ func Preset(name string) (string, error) {
 	return string(text), nil
 }
 
-// PresetTypes lists the event types that a preset maps.
-func PresetTypes(name string) []string {
+// PresetDefinition returns a definition that is built in; empty if there is none of the name.
+func PresetDefinition(name string) Definition {
 	text, err := Preset(name)
 	if err != nil {
-		return nil
+		return Definition{}
 	}
 	c, err := ReadFile(name+".yaml", []byte(text))
 	if err != nil {
-		return nil // a test reads them all
+		return Definition{} // a test reads them all
 	}
-	return slices.Sorted(maps.Keys(c.Types))
+	return c.Definition
 }
+
+// PresetTypes lists the event types that a preset maps.
+func PresetTypes(name string) []string { return slices.Sorted(maps.Keys(PresetDefinition(name).Types)) }

@@ -3,6 +3,7 @@ package custom_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,39 @@ func TestConformanceOfSupabase(t *testing.T) {
 	})
 }
 
+func TestConformanceOfKeycloak(t *testing.T) {
+	t.Parallel()
+	providertest.Run(t, providertest.Subject{
+		Provider: custom.New("keycloak"),
+		Secrets:  [3]provider.Secret{"first-of-three-secrets", "second-of-three-secrets", "third-of-three-secrets"},
+		Types: map[string]string{
+			"user.created": "admin.USER-CREATE", "user.updated": "admin.USER-UPDATE", "user.deleted": "admin.USER-DELETE",
+		},
+		Columns: map[string]record.Column{
+			"email": record.Email, "firstName": record.FirstName, "lastName": record.LastName, "username": record.Username,
+		},
+		OtherTypes: []string{"access.LOGIN", "access.REGISTER_ERROR", "admin.GROUP-CREATE", "admin.USER-ACTION"},
+		SignsBody:  true, NoUpdatedAt: true, HasEventID: true,
+	})
+}
+
+func TestConformanceOfPropelAuth(t *testing.T) {
+	t.Parallel()
+	providertest.Run(t, providertest.Subject{
+		Provider: custom.New("propelauth"), Secrets: webhookSecrets(), BadSecrets: []provider.Secret{"whsec_"},
+		Columns: map[string]record.Column{
+			"email": record.Email, "first_name": record.FirstName, "last_name": record.LastName, "username": record.Username,
+			"picture_url": record.ImageURL,
+		},
+		Records: append(records("org", "")[:3],
+			providertest.Record{EventType: "user.added_to_org", Type: record.Membership},
+			providertest.Record{EventType: "user.role_changed_within_org", Type: record.Membership},
+			providertest.Record{EventType: "user.removed_from_org", Type: record.Membership, Deletes: true}),
+		OtherTypes: []string{"user.disabled", "user.login", "org.saml_setup"},
+		SignsBody:  true, SignsTime: true, NoTime: true, NoCreatedAt: true, HasEventID: true,
+	})
+}
+
 // A preset is a file that is known by its name, and nothing else is one.
 func TestPresetsAreTheirFiles(t *testing.T) {
 	t.Parallel()
@@ -117,7 +151,7 @@ func TestFixturesOfPresets(t *testing.T) {
 	for _, name := range provider.Presets() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			providertest.FixturesIn(t, filepath.Join("testdata", name), custom.New(name), name == "stytch" || name == "stack_auth")
+			providertest.FixturesIn(t, filepath.Join("testdata", name), custom.New(name), slices.Contains([]string{"stytch", "stack_auth", "propelauth"}, name))
 		})
 	}
 }

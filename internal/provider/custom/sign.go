@@ -52,6 +52,9 @@ func (p *Provider) sign(s provider.Sample, c provider.Credentials, o provider.Op
 	if err != nil {
 		return nil, nil, err
 	}
+	if d.scheme.isSymmetric() {
+		return d.scheme.signToken(key, body, now)
+	}
 	header, err := d.scheme.sign(key, s.ID, body, now)
 	if err != nil {
 		return nil, nil, err

@@ -60,9 +60,11 @@ func takes(name string) []string {
 	case schemeHeader:
 		return []string{"header", "prefix"}
 	case schemeJWTBody:
-		return []string{"key_set_url", "algorithms", "issuer", "audience", "tolerance"}
+		return []string{"key_set_url", "algorithms", "secret_encoding", "issuer", "audience", "tolerance"}
 	case schemeJWS:
-		return []string{"header", "prefix", "key_set_url", "algorithms", "issuer", "audience", "body_claim", "body_hash", "tolerance"}
+		return []string{
+			"header", "prefix", "key_set_url", "algorithms", "secret_encoding", "issuer", "audience", "body_claim", "body_hash", "tolerance",
+		}
 	default:
 		return nil
 	}
@@ -83,7 +85,19 @@ func (s *Signature) given() map[string]bool {
 }
 
 // usesKeySet reports whether requests are verified by public keys rather than by secrets.
-func (s *Signature) usesKeySet() bool { return s.Scheme == schemeJWTBody || s.Scheme == schemeJWS }
+func (s *Signature) usesKeySet() bool { return s.usesTokens() && !s.isSymmetric() }
+
+// usesTokens reports whether requests are signed by a JWS.
+func (s *Signature) usesTokens() bool { return s.Scheme == schemeJWTBody || s.Scheme == schemeJWS }
+
+// isSymmetric reports whether tokens are signed with the secret. Algorithms of both kinds are refused, so that a token cannot
+// choose between a public key and a secret.
+func (s *Signature) isSymmetric() bool {
+	return s.usesTokens() && slices.ContainsFunc(s.Algorithms, func(name string) bool { return symmetricHash(name) != nil })
+}
+
+// needsBaseURL reports whether the address of the key set is at an address that the integration has as option base_url.
+func (s *Signature) needsBaseURL() bool { return strings.HasPrefix(s.KeySetURL, baseURLPlace) }
 
 func (c *checker) checkSignature() {
 	s := c.Signature
@@ -221,30 +235,6 @@ func (s *scheme) between() string {
 		}
 	}
 	return b.String()
-}
-
-func (c *checker) checkKeySet() {
-	s := &c.scheme
-	if !s.usesKeySet() {
-		return
-	}
-	if !strings.HasPrefix(s.KeySetURL, "https://") || len(s.KeySetURL) > 2048 {
-		c.fail("signature.key_set_url", "this must be an https:// address: that of the provider's JSON Web Key Set, such as https://example.com/.well-known/jwks.json")
-	}
-	if len(s.Algorithms) == 0 {
-		c.fail("signature", "algorithms is missing: name those that the provider signs with, such as [RS256]")
-	}
-	for _, name := range s.Algorithms {
-		if _, known := algorithms()[name]; !known {
-			c.fail("signature.algorithms", "%.20q is not accepted with a key set: must be of %s. A shared secret (HS256) and none are never", name, strings.Join(algorithmNames(), ", "))
-		}
-	}
-	if s.BodyHash != "" && s.BodyClaim == "" {
-		c.fail("signature.body_hash", "body_claim is missing: the claim with the hash")
-	}
-	if s.Scheme == schemeJWS && s.BodyClaim == "" && (s.Issuer != "" || s.Audience != "") {
-		c.fail("signature", "issuer and audience are claims, and a detached JWS has none: give body_claim, or leave them out")
-	}
 }
 
 func (s *scheme) setDefaults() {

@@ -5,18 +5,22 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/hmac"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"maps"
 	"math/big"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,8 +35,8 @@ type algorithm struct {
 	ed    bool
 }
 
-// algorithms are those with a public key. There is none with a shared secret: a token that chose one could be signed with the
-// public key.
+// algorithms are those with a public key. None with a shared secret is beside them: a token that chose one could be signed with
+// the public key.
 func algorithms() map[string]algorithm {
 	return map[string]algorithm{
 		"RS256": {hash: crypto.SHA256}, "RS384": {hash: crypto.SHA384}, "RS512": {hash: crypto.SHA512},
@@ -43,6 +47,22 @@ func algorithms() map[string]algorithm {
 }
 
 func algorithmNames() []string { return slices.Sorted(maps.Keys(algorithms())) }
+
+// symmetricHash is the hash of an algorithm with a shared secret, nil of any other.
+func symmetricHash(name string) func() hash.Hash {
+	switch name {
+	case "HS256":
+		return sha256.New
+	case "HS384":
+		return sha512.New384
+	case "HS512":
+		return sha512.New
+	default:
+		return nil
+	}
+}
+
+func symmetricNames() []string { return []string{"HS256", "HS384", "HS512"} }
 
 // verify reports whether a signature of the content was made with the key. A key of another kind makes none.
 func (a algorithm) verify(key crypto.PublicKey, content, signature []byte) bool {
@@ -114,12 +134,40 @@ func parseToken(text string) (t token, err error) {
 	return t, nil
 }
 
-// verifySignature verifies a token over content, which is what follows the first dot.
-func (v verifier) verifySignature(t token, content []byte) error {
+// verifySignature verifies a token over content, which is what follows the first dot. It returns the position of the secret, if
+// it is signed with one.
+func (v verifier) verifySignature(t token, content []byte) (position string, err error) {
+	name := t.header.Algorithm
+	if !slices.Contains(v.scheme.Algorithms, name) {
+		return "", fmt.Errorf("%w: the JWS is signed by an algorithm that signature.algorithms does not have", provider.ErrFormat)
+	}
+	signed := slices.Concat([]byte(t.head), []byte{'.'}, content)
+	if v.scheme.isSymmetric() {
+		return v.verifySymmetric(symmetricHash(name), signed, t.signature)
+	}
+	return "", v.verifyAsymmetric(t, signed)
+}
+
+// verifySymmetric finds the secret that the content is signed with.
+func (v verifier) verifySymmetric(newHash func() hash.Hash, signed, signature []byte) (position string, err error) {
+	if newHash == nil {
+		return "", provider.ErrFormat
+	}
+	for i, key := range v.keys {
+		mac := hmac.New(newHash, key)
+		mac.Write(signed)
+		if hmac.Equal(mac.Sum(nil), signature) {
+			return strconv.Itoa(i + 1), nil
+		}
+	}
+	return "", provider.ErrNoMatch
+}
+
+func (v verifier) verifyAsymmetric(t token, signed []byte) error {
 	name := t.header.Algorithm
 	method, known := algorithms()[name]
-	if !known || !slices.Contains(v.scheme.Algorithms, name) {
-		return fmt.Errorf("%w: the JWS is signed by an algorithm that signature.algorithms does not have", provider.ErrFormat)
+	if !known {
+		return provider.ErrFormat
 	}
 	if v.public == nil {
 		return provider.ErrKeysUnavailable
@@ -128,7 +176,6 @@ func (v verifier) verifySignature(t token, content []byte) error {
 	if err != nil {
 		return err
 	}
-	signed := slices.Concat([]byte(t.head), []byte{'.'}, content)
 	for _, key := range keys {
 		if (key.Algorithm == "" || key.Algorithm == name) && method.verify(key.Key, signed, t.signature) {
 			return nil
@@ -140,29 +187,30 @@ func (v verifier) verifySignature(t token, content []byte) error {
 	return provider.ErrNoMatch
 }
 
-// verifyToken verifies a body that is a token and returns its claims.
-func (v verifier) verifyToken(body []byte, now time.Time) (claims []byte, err error) {
+// verifyToken verifies a body that is a token. It returns the position of the secret, if it is signed with one.
+func (v verifier) verifyToken(body []byte, now time.Time) (position string, err error) {
 	text := strings.TrimSpace(string(body))
 	if text == "" {
-		return nil, fmt.Errorf("%w: the body is empty", provider.ErrMissingSignature)
+		return "", fmt.Errorf("%w: the body is empty", provider.ErrMissingSignature)
 	}
 	if len(v.scheme.Algorithms) == 0 {
-		return nil, provider.ErrFormat
+		return "", provider.ErrFormat
 	}
 	t, err := parseToken(text)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if t.header.Base64 != nil {
-		return nil, fmt.Errorf("%w: the claims of a token are always base64", provider.ErrMalformed)
+		return "", fmt.Errorf("%w: the claims of a token are always base64", provider.ErrMalformed)
 	}
-	if err := v.verifySignature(t, []byte(t.payload)); err != nil {
-		return nil, err
+	if position, err = v.verifySignature(t, []byte(t.payload)); err != nil {
+		return "", err
 	}
-	if claims, err = claimsOf(body); err != nil {
-		return nil, fmt.Errorf("%w: %w", provider.ErrMalformed, err)
+	claims, err := claimsOf(body)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", provider.ErrMalformed, err)
 	}
-	return claims, v.checkClaims(claims, now)
+	return position, v.checkClaims(claims, now)
 }
 
 // claimsOf are the claims of a body that is a token, which need not be verified.
@@ -178,19 +226,20 @@ func claimsOf(body []byte) ([]byte, error) {
 	return claims, nil
 }
 
-// verifyJWS verifies a header over the body: a detached JWS (RFC 7515, appendix F), or a token with a hash of the body.
-func (v verifier) verifyJWS(h http.Header, body []byte, now time.Time) error {
+// verifyJWS verifies a header over the body: a detached JWS (RFC 7515, appendix F), or a token with a hash of the body. It
+// returns the position of the secret, if it is signed with one.
+func (v verifier) verifyJWS(h http.Header, body []byte, now time.Time) (position string, err error) {
 	text, err := v.header(h)
 	if err != nil {
-		return err
+		return "", err
 	}
 	t, err := parseToken(text)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if v.scheme.BodyClaim == "" {
 		if t.payload != "" {
-			return fmt.Errorf("%w: the JWS is not detached: it has a payload of its own", provider.ErrMalformed)
+			return "", fmt.Errorf("%w: the JWS is not detached: it has a payload of its own", provider.ErrMalformed)
 		}
 		content := body
 		if t.header.Base64 == nil || *t.header.Base64 {
@@ -199,19 +248,19 @@ func (v verifier) verifyJWS(h http.Header, body []byte, now time.Time) error {
 		return v.verifySignature(t, content)
 	}
 	if t.header.Base64 != nil {
-		return fmt.Errorf("%w: the claims of a token are always base64", provider.ErrMalformed)
+		return "", fmt.Errorf("%w: the claims of a token are always base64", provider.ErrMalformed)
 	}
-	if err := v.verifySignature(t, []byte(t.payload)); err != nil {
-		return err
+	if position, err = v.verifySignature(t, []byte(t.payload)); err != nil {
+		return "", err
 	}
 	claims, err := base64.RawURLEncoding.DecodeString(t.payload)
 	if err != nil {
-		return fmt.Errorf("%w: the claims are not base64", provider.ErrMalformed)
+		return "", fmt.Errorf("%w: the claims are not base64", provider.ErrMalformed)
 	}
 	if err := v.checkClaims(claims, now); err != nil {
-		return err
+		return "", err
 	}
-	return v.checkHash(claims, body)
+	return position, v.checkHash(claims, body)
 }
 
 // checkHash compares the hash in a claim with the body's.

@@ -14,12 +14,14 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/provider/custom"
 	"github.com/authsync/authsync/internal/provider/keyset"
 	"github.com/authsync/authsync/internal/testkit/providertest"
 )
@@ -238,4 +240,108 @@ func TestWithoutKeysNothingIsKnown(t *testing.T) {
 	v := verifier(t, map[string]any{"scheme": "jwt_body", "algorithms": []string{"RS256"}, "key_set_url": someKeys})
 	_, err := v.Verify(nil, []byte(token(`{"alg":"RS256"}`, `{}`, func(string) []byte { return []byte("x") })), providertest.ReceivedAt())
 	require.ErrorIs(t, err, provider.ErrKeysUnavailable)
+}
+
+// The example of RFC 7515, appendix A.1, and what must not pass beside it.
+func TestATokenWithASharedSecret(t *testing.T) {
+	t.Parallel()
+	const secret = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ+EstJQLr/T+1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow=="
+	const body = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9." +
+		"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ." +
+		"dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+	v := verifier(t, map[string]any{
+		"scheme": "jwt_body", "algorithms": []string{"HS256"}, "secret_encoding": "base64", "issuer": "joe",
+	}, "YW5vdGhlciBzZWNyZXQ", secret)
+	at := time.Unix(1300819380, 0)
+	proof, err := v.Verify(nil, []byte(body), at)
+	require.NoError(t, err)
+	require.Equal(t, "2", proof.Secret)
+	_, err = v.Verify(nil, []byte(strings.Replace(body, "eyJpc3MiOiJqb2Ui", "eyJpc3MiOiJqb2Yi", 1)), at)
+	require.ErrorIs(t, err, provider.ErrNoMatch)
+	for _, head := range []string{`{"alg":"none"}`, `{"alg":"HS512"}`, `{"alg":"RS256"}`, `{}`} {
+		_, err = v.Verify(nil, []byte(token(head, `{"iss":"joe"}`, func(string) []byte { return []byte("x") })), at)
+		require.ErrorIs(t, err, provider.ErrFormat, head)
+	}
+	none := verifier(t, map[string]any{"scheme": "jwt_body", "algorithms": []string{"HS256"}})
+	_, err = none.Verify(nil, []byte(body), at)
+	require.ErrorIs(t, err, provider.ErrNoSecret)
+}
+
+// A secret that signs samples verifies them, by each scheme with a token.
+func TestSamplesWithASharedSecretVerify(t *testing.T) {
+	t.Parallel()
+	for name, signature := range map[string]map[string]any{
+		"Body":     {"scheme": "jwt_body", "algorithms": []string{"HS384"}, "audience": "authsync", "tolerance": "5m"},
+		"Hash":     {"scheme": "jws", "header": "X-Signature", "algorithms": []string{"HS512"}, "body_claim": "sha", "body_hash": "hex", "issuer": "me"},
+		"Detached": {"scheme": "jws", "header": "Authorization", "prefix": "Bearer ", "algorithms": []string{"HS256"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text, err := json.Marshal(map[string]any{
+				"signature": signature, "types": map[string]string{"user.created": "user.created"},
+				"records": map[string]any{"user": map[string]string{"id": ".id"}}, "sample": "{type, id: .user_id}",
+			})
+			require.NoError(t, err)
+			o := provider.Options{Definition: text}
+			c := provider.Credentials{WebhookSigningSecret: provider.Secrets{"a-secret-of-some-length"}}
+			h, body, err := custom.New("custom:acme").Sign(provider.Sample{Type: "user.created", UserID: "u1"}, c, o, providertest.ReceivedAt())
+			require.NoError(t, err)
+			v := verifier(t, signature, c.WebhookSigningSecret...)
+			_, err = v.Verify(h, body, providertest.ReceivedAt())
+			require.NoError(t, err)
+			_, err = verifier(t, signature, "another-secret-of-it").Verify(h, body, providertest.ReceivedAt())
+			require.ErrorIs(t, err, provider.ErrNoMatch)
+			if name != "Body" {
+				_, err = v.Verify(h, append(body, ' '), providertest.ReceivedAt())
+				require.ErrorIs(t, err, provider.ErrNoMatch)
+			}
+		})
+	}
+}
+
+// The key set of a definition may be at an address of the integration.
+func TestTheBaseURLOfAKeySet(t *testing.T) {
+	t.Parallel()
+	signature := map[string]any{
+		"scheme": "jwt_body", "algorithms": []string{"RS256"}, "key_set_url": "{base_url}/.well-known/jwks", "issuer": "{base_url}",
+	}
+	open := func(signature map[string]any, baseURL string) (provider.Verifier, error) {
+		return custom.New("custom:acme").NewVerifier(provider.Credentials{}, provider.Options{BaseURL: baseURL, Definition: definition(t, signature)})
+	}
+	for given, want := range map[string]string{
+		"https://acme.example.com":       "https://acme.example.com/.well-known/jwks",
+		"https://acme.example.com/auth/": "https://acme.example.com/auth/.well-known/jwks",
+	} {
+		v, err := open(signature, " "+given)
+		require.NoError(t, err)
+		user, uses := v.(provider.KeySetUser)
+		require.True(t, uses)
+		require.Equal(t, want, user.KeySetURL())
+	}
+	for given, want := range map[string]string{
+		"":                                "options.base_url is missing",
+		"http://acme.example.com":         "options.base_url is no https:// address",
+		"acme.example.com":                "options.base_url is no https:// address",
+		"https://":                        "options.base_url is no https:// address",
+		"https://a:b@acme.example.com":    "options.base_url holds a user name",
+		"https://acme.example.com/?x=1":   "options.base_url holds a user name, a ? or a #",
+		"https://acme.example.com/#there": "options.base_url holds a user name, a ? or a #",
+	} {
+		_, err := open(signature, given)
+		require.ErrorContains(t, err, want, given)
+	}
+	_, err := open(map[string]any{"scheme": "svix"}, "https://acme.example.com")
+	require.ErrorContains(t, err, "options.base_url is not used")
+	for name, bad := range map[string]map[string]any{
+		"signature.key_set_url": {"scheme": "jwt_body", "algorithms": []string{"RS256"}, "key_set_url": "https://acme.example.com/{base_url}x/{base_url}"},
+		"signature.issuer":      {"scheme": "jwt_body", "algorithms": []string{"RS256"}, "key_set_url": "https://acme.example.com/k", "issuer": "{base_url}"},
+		"a token must not choose between the two": {
+			"scheme": "jwt_body", "algorithms": []string{"HS256", "RS256"},
+		},
+		"leave the key set out": {"scheme": "jwt_body", "algorithms": []string{"HS256"}, "key_set_url": "https://acme.example.com/k"},
+		"there is no secret":    {"scheme": "jwt_body", "algorithms": []string{"RS256"}, "key_set_url": "https://acme.example.com/k", "secret_encoding": "hex"},
+	} {
+		_, err := open(bad, "")
+		require.ErrorContains(t, err, name)
+	}
 }

@@ -50,9 +50,9 @@ func (v verifier) Verify(h http.Header, body []byte, now time.Time) (provider.Pr
 	case schemeTimestamped:
 		proof.Secret, err = v.verifyTimestamped(h, body, now)
 	case schemeJWTBody:
-		_, err = v.verifyToken(body, now)
+		proof.Secret, err = v.verifyToken(body, now)
 	case schemeJWS:
-		err = v.verifyJWS(h, body, now)
+		proof.Secret, err = v.verifyJWS(h, body, now)
 	default:
 		if v.scheme.Scheme == schemeHeader {
 			proof.Method = "custom_header" // so that the receiver stores none that could be the secret

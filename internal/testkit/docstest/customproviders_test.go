@@ -27,7 +27,7 @@ func TestCustomProviders(t *testing.T) {
 		blocks: map[string]step{
 			`{"kind": "person.changed", "event": "ev_17", "sent": "2026-05-04T10:20:30Z",`:                                       keep("body.json"),
 			"# yaml-language-server: $schema=https://raw.githubusercontent.com/authsync/authsync/main/docs/provider.schema.json": keep("acme.yaml"),
-			"title: Kinde": read, "title: FusionAuth": read,
+			"title: FusionAuth with an HMAC key": read, "title: Keycloak with the realm's keys": read,
 		},
 		paste: func(*scene) []string {
 			return []string{
@@ -49,14 +49,23 @@ func TestPresets(t *testing.T) {
 		{file: "docs/providers/logto.md", env: "LOGTO_SECRET", secret: "a-long-random-text-for-logto"},
 		{file: "docs/providers/stytch.md", env: "STYTCH_SECRET", secret: "whsec_dGVzdGluZy1vbmx5LWtleS0wMDAyLWxvbmdlcg=="},
 		{file: "docs/providers/stack-auth.md", env: "STACK_AUTH_SECRET", secret: "whsec_dGVzdGluZy1vbmx5LWtleS0wMDAyLWxvbmdlcg=="},
+		{file: "docs/providers/kinde.md"},
+		{file: "docs/providers/fusionauth.md"},
+		{file: "docs/providers/propelauth.md", env: "PROPELAUTH_SECRET", secret: "whsec_dGVzdGluZy1vbmx5LWtleS0wMDAyLWxvbmdlcg=="},
+		{file: "docs/providers/keycloak.md", env: "KEYCLOAK_SECRET", secret: "a-long-random-text-for-keycloak"},
 		{file: "docs/providers/supabase.md", env: "SUPABASE_SECRET", secret: "a-long-random-text-for-supabase"},
 	} {
-		t.Run(preset.env, func(t *testing.T) {
+		t.Run(preset.file, func(t *testing.T) {
 			t.Parallel()
 			walk{
 				file:  preset.file,
 				begin: withShop,
-				paste: func(*scene) []string { return []string{preset.env + "=…", preset.env + "=" + preset.secret} },
+				paste: func(*scene) []string {
+					if preset.env == "" { // there is no secret
+						return nil
+					}
+					return []string{preset.env + "=…", preset.env + "=" + preset.secret}
+				},
 				end:   func(s *scene) { require.Contains(s.t, s.last("/webhook/"), "/integrations/") },
 			}.run(t)
 		})

@@ -1,0 +1,19 @@
+package custom
+
+import (
+	"time"
+
+	"github.com/authsync/authsync/internal/provider"
+)
+
+// SampleBody is the body of a sample, which only the provider can sign.
+func SampleBody(p *Provider, s provider.Sample, o provider.Options, now time.Time) ([]byte, error) {
+	d, err := p.definition(o)
+	if err != nil {
+		return nil, err
+	}
+	if s.ID == "" {
+		s.ID = "evt_" + provider.RandomID(24)
+	}
+	return d.sampleBody(s, now)
+}
