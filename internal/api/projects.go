@@ -117,6 +117,9 @@ func (a *API) deleteProject(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if err := a.removeWebhooks(r, p); err != nil {
+		return answer{}, err
+	}
 	remove := a.pullRemovals(r.Context(), p.ID)
 	if err := a.config.Store.DeleteProject(r.Context(), p.ID); err != nil {
 		return answer{}, err

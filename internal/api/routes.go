@@ -36,7 +36,7 @@ func (a *API) routes() []route {
 		{get, "/projects", ofProject, look, a.listProjects, aPage},
 		{get, one, ofProject, look, a.getProject, nothing},
 		{patch, one, ofAll, admin, a.updateProject, aBody},
-		{remove, one, ofAll, admin, a.deleteProject, nothing},
+		{remove, one, ofAll, admin, a.deleteProject, takes{query: []string{"keep_webhook"}}},
 
 		{get, one + "/integrations", ofProject, look, a.listIntegrations, aPage},
 		{put, integration, ofProject, admin, a.putIntegration, aBody},

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"sync"
 
 	"github.com/google/uuid"
 
@@ -90,4 +91,46 @@ func (a *API) removeWebhook(r *http.Request, p project.Project, providerName str
 			" could not be removed, so the integration stays: "+known.Message+". To delete the integration and leave the webhook: keep_webhook=true (authsync integrations delete … --keep-webhook)")
 	}
 	return err
+}
+
+// removeWebhooks removes the webhooks of all integrations of a project that is about to be deleted, at the same time, so that all
+// are gone while no job can set one up again. While one cannot be removed, the project stays; those that are gone by then are a
+// difference that the next comparison finds, or nothing to do for the next deletion.
+func (a *API) removeWebhooks(r *http.Request, p project.Project) error {
+	keep, err := switchOf(r, "keep_webhook", false)
+	if err != nil || keep {
+		return err
+	}
+	list, err := a.config.Store.ListIntegrations(r.Context(), p.ID)
+	if err != nil {
+		return err
+	}
+	failures := make([]error, len(list))
+	var removals sync.WaitGroup
+	for at := range list {
+		removals.Go(func() { failures[at] = a.removeWebhookOf(r.Context(), p.ID, list[at]) })
+	}
+	removals.Wait()
+	for at, err := range failures {
+		if known, ok := fault.As(err); ok {
+			return fault.Wrap(known.Code, err, "the webhook that authsync made at "+provider.Title(list[at].Provider)+
+				" could not be removed, so the project stays: "+known.Message+". To detach the project and leave the webhook: keep_webhook=true (authsync projects detach … --keep-webhook)")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeWebhookOf removes the webhook of one integration. Of one whose credentials cannot be opened nothing is asked.
+func (a *API) removeWebhookOf(ctx context.Context, projectID uuid.UUID, i project.Integration) error {
+	if i.Fault == "" {
+		return a.config.Webhooks.Remove(ctx, projectID, i.Provider)
+	}
+	status, err := a.config.Webhooks.Status(ctx, projectID, i.Provider, false)
+	if err != nil || status == nil || !status.Made {
+		return err
+	}
+	return fault.New(fault.NotPossible, i.Fault)
 }

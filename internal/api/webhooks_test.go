@@ -22,6 +22,7 @@ type fakeWebhooks struct {
 	base     string // empty: https://sync.example.com
 	status   *provision.Status
 	err      error
+	refuse   string // the provider that err is of; empty: each
 	compared []bool
 	removed  int
 }
@@ -49,13 +50,14 @@ func (f *fakeWebhooks) Status(_ context.Context, _ uuid.UUID, _ string, compare 
 	return f.status, nil
 }
 
-func (f *fakeWebhooks) Remove(context.Context, uuid.UUID, string) error {
+func (f *fakeWebhooks) Remove(_ context.Context, _ uuid.UUID, name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.err == nil {
-		f.removed++
+	if f.err != nil && (f.refuse == "" || f.refuse == name) {
+		return f.err
 	}
-	return f.err
+	f.removed++
+	return nil
 }
 
 // fullWebhook has everything that a webhook may have.
@@ -151,4 +153,36 @@ func TestAnIntegrationIsDeletedWithTheWebhookThatAuthsyncMade(t *testing.T) {
 	b.webhooks.set(func(w *fakeWebhooks) { w.err = nil })
 	require.Equal(t, http.StatusNoContent, b.call(t, http.MethodDelete, path, "").status)
 	require.Equal(t, 1, b.webhooks.removed)
+}
+
+func TestAProjectIsDeletedWithTheWebhooksThatAuthsyncMade(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.project(t, "shop").ID
+	for name, body := range map[string]string{"auth0": oneKey, "clerk": `{"credentials": {"secret_key": "sk_test_0123456789abcdef0123456789"}}`} {
+		require.Equal(t, http.StatusOK, b.call(t, http.MethodPut, "/projects/shop/integrations/"+name, body).status)
+	}
+	b.webhooks.set(func(w *fakeWebhooks) {
+		w.err, w.refuse = fault.New(fault.ProviderUnavailable, "Auth0 answered 503"), provider.Auth0
+	})
+	kept := b.call(t, http.MethodDelete, "/projects/shop", "")
+	require.Equal(t, http.StatusServiceUnavailable, kept.status)
+	require.Contains(t, kept.text, "Auth0 answered 503")
+	require.Contains(t, kept.text, "keep_webhook=true")
+	require.Equal(t, 1, b.webhooks.removed, "the other provider's is gone")
+	require.Equal(t, http.StatusOK, b.call(t, http.MethodGet, "/projects/shop/integrations/auth0", "").status, "nothing is lost")
+	b.call(t, http.MethodDelete, "/projects/shop?keep_webhook=x", "").invalid(t, "query", "keep_webhook", "invalid")
+
+	// Credentials that cannot be opened: whether a webhook was made is known.
+	_, err := b.pool.Exec(t.Context(), `UPDATE authsync.integrations SET credentials_sealed = 'x' WHERE project_id = $1 AND provider = 'auth0'`, id)
+	require.NoError(t, err)
+	b.webhooks.set(func(w *fakeWebhooks) { w.err, w.status = nil, fullWebhook() })
+	kept = b.call(t, http.MethodDelete, "/projects/shop", "")
+	require.NotEqual(t, http.StatusNoContent, kept.status)
+	require.Contains(t, kept.text, "Auth0 could not be removed, so the project stays")
+
+	b.webhooks.set(func(w *fakeWebhooks) { w.removed = 0 })
+	require.Equal(t, http.StatusNoContent, b.call(t, http.MethodDelete, "/projects/shop?keep_webhook=true", "").status)
+	require.Zero(t, b.webhooks.removed)
+	require.Equal(t, http.StatusNotFound, b.call(t, http.MethodGet, "/projects/shop", "").status)
 }

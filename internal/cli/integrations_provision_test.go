@@ -139,6 +139,33 @@ func TestDeletingSaysWhyAWebhookCannotBeRemoved(t *testing.T) {
 	require.Len(t, server.Streams.All(), 1)
 }
 
+// A project is detached with what authsync made at its providers; a provider that refuses keeps it.
+func TestDetachingRemovesTheWebhooks(t *testing.T) {
+	t.Parallel()
+	b := setupTenant(t)
+	server, set := tenant(t, b)
+	b.must(t, set...)
+	server.Streams.Streams = append(server.Streams.Streams, demoprovider.Auth0Stream{ID: "est_other", Name: "other", Endpoint: "https://elsewhere.example.com", Token: "x"})
+	scope := server.Scope
+	server.Scope = strings.ReplaceAll(scope, "delete:event_streams", "")
+	r := b.run(t, "projects", "detach", "tenant", "--yes")
+	require.Equal(t, 1, r.status)
+	require.Contains(t, r.err, "delete:event_streams")
+	require.Contains(t, r.err, "--keep-webhook")
+	require.Contains(t, b.must(t, "integrations", "get", "tenant", "auth0"), "Webhook set up by authsync")
+	require.Len(t, server.Streams.All(), 2)
+
+	server.Scope = scope
+	require.Contains(t, b.must(t, "projects", "detach", "tenant", "--yes"), "Detached project tenant")
+	require.Len(t, server.Streams.All(), 1, "another's stays")
+	require.Equal(t, "est_other", server.Streams.All()[0].ID)
+
+	b.must(t, "projects", "create", "tenant", "--adopt", "--database-url-env", "SHOP_DATABASE_URL")
+	b.must(t, set...)
+	require.Contains(t, b.must(t, "projects", "detach", "tenant", "--yes", "--keep-webhook"), "Detached project tenant")
+	require.Len(t, server.Streams.All(), 2)
+}
+
 func TestProvisionFetchesTheSigningSecretOfClerk(t *testing.T) {
 	t.Parallel()
 	b := setupTenant(t)

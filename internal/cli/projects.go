@@ -148,23 +148,32 @@ func (s *session) newProjectsShow() *cobra.Command {
 }
 
 func (s *session) newProjectsDelete() *cobra.Command {
-	var yes bool
+	var yes, keep bool
 	cmd := &cobra.Command{
 		Use:   "detach PROJECT",
 		Short: "Detach a project; its database is not touched",
 		Long: `Detaches a project: its integrations, credentials and API keys are deleted, and its
 webhooks are rejected from then on. Its database is not touched: the mirror stays
-there with all its data.`,
-		Example: "  authsync projects detach shop --yes",
+there with all its data. Webhooks that authsync created at providers are removed
+there first, unless --keep-webhook is given; those that were there before stay.
+While one cannot be removed, the project stays, because without its credentials
+nobody could.`,
+		Example: "  authsync projects detach shop --yes\n" +
+			"  authsync projects detach shop --yes --keep-webhook",
 		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := s.confirm(yes, "Webhooks for project "+args[0]+" will be refused from now on, and its API keys are revoked"); err != nil {
 				return err
 			}
-			return s.remove(cmd.Context(), "/projects/"+url.PathEscape(args[0]), "Detached project "+args[0]+". Its database is as it was.")
+			path := "/projects/" + url.PathEscape(args[0])
+			if keep {
+				path += "?keep_webhook=true"
+			}
+			return s.remove(cmd.Context(), path, "Detached project "+args[0]+". Its database is as it was.")
 		},
 	}
 	yesFlag(cmd, &yes)
+	cmd.Flags().BoolVar(&keep, "keep-webhook", false, "leave the webhooks at the providers that authsync created")
 	return cmd
 }
 
