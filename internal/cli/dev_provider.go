@@ -8,6 +8,7 @@ import (
 
 	"github.com/authsync/authsync/internal/app"
 	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/svixrelay"
 )
@@ -44,26 +45,17 @@ func (f *devFlags) check() error {
 	return nil
 }
 
-// connect stores the provider's key, which starts reading its users, and says how far that is; then
-// it relays the provider's webhooks until ctx ends.
-func (f *devFlags) connect(ctx context.Context, s *session, d *app.Dev, dataDir string) error {
+// connect stores the provider's key, which starts reading its users, and says how far that is; then its webhooks come until ctx
+// ends: to the public URL, if one is configured, where authsync sets them up by itself; otherwise, or if that fails, by the relay.
+func (f *devFlags) connect(ctx context.Context, s *session, d *app.Dev, in config.Config) error {
 	c := client.New(d.Connection.URL, d.Connection.APIKey)
 	defer c.Close()
-	const path = "/projects/" + app.DemoProject + "/integrations/" + provider.Clerk
-	in := map[string]any{"credentials": map[string]any{"secret_key": f.key}}
-	if f.baseURL != "" {
-		options, err := withOptions(ctx, c, path, map[string]any{"base_url": f.baseURL})
-		if err != nil {
-			return err
-		}
-		in["options"] = options
-	}
-	var i client.Integration
-	if err := c.Do(ctx, http.MethodPut, path, in, &i); err != nil {
+	i, provisions, err := f.put(ctx, s, c, in.PublicURL != "")
+	if err != nil {
 		return err
 	}
 	to := c.WebhookURL(provider.Clerk, d.Demo.ID.String())
-	token, err := relayToken(dataDir, to, false)
+	token, err := relayToken(in.DataDir, to, false)
 	if err != nil {
 		return err
 	}
@@ -73,6 +65,17 @@ func (f *devFlags) connect(ctx context.Context, s *session, d *app.Dev, dataDir 
 	if err := f.waitRead(ctx, s, c); err != nil {
 		return err
 	}
+	if provisions {
+		if _, err = s.followProvision(ctx, c, clerkPath, i); err == nil {
+			return s.notice("What changes from now on comes to %s: the endpoint is set up at Clerk, and its test event has arrived.", i.Config.WebhookReceiver)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := s.notice("authsync: %v", words(err)); err != nil {
+			return err
+		}
+	}
 	err = s.notice("For what changes from now on, add this endpoint at Clerk (Configure, Webhooks, Add Endpoint):\n\n  %s\n\n"+
 		"and store its signing secret:\n\n  %s integrations set %s clerk --add-secret --webhook-signing-secret-file -\n",
 		svixrelay.InboxURL(token), quoted(s.Program), app.DemoProject)
@@ -80,6 +83,34 @@ func (f *devFlags) connect(ctx context.Context, s *session, d *app.Dev, dataDir 
 		return err
 	}
 	return s.listen(ctx, f.relay, token, to)
+}
+
+const clerkPath = "/projects/" + app.DemoProject + "/integrations/" + provider.Clerk
+
+// put stores the key. It asks for the webhook to be set up if there is a public URL, and does without if that is refused, for
+// example because Clerk cannot reach the URL.
+func (f *devFlags) put(ctx context.Context, s *session, c *client.Client, isPublic bool) (i client.Integration, provisions bool, err error) {
+	given := map[string]any{"provision": nil}
+	if f.baseURL != "" {
+		given["base_url"] = f.baseURL
+	}
+	if isPublic {
+		given["provision"] = true
+	}
+	options, err := withOptions(ctx, c, clerkPath, given)
+	if err != nil {
+		return i, false, err
+	}
+	in := map[string]any{"credentials": map[string]any{"secret_key": f.key}, "options": options}
+	err = c.Do(ctx, http.MethodPut, clerkPath, in, &i)
+	if !isPublic || client.Status(err) != http.StatusUnprocessableEntity && client.Status(err) != http.StatusBadRequest {
+		return i, isPublic, err
+	}
+	if err := s.notice("authsync: the webhook is not set up by itself: %v", words(err)); err != nil {
+		return i, false, err
+	}
+	delete(options, "provision")
+	return i, false, c.Do(ctx, http.MethodPut, clerkPath, in, &i)
 }
 
 // waitRead waits until the backfill has ended and says what it has read.
