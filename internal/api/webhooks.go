@@ -105,10 +105,10 @@ func (a *API) removeWebhooks(r *http.Request, p project.Project) error {
 	if err != nil {
 		return err
 	}
-	failures := make([]error, len(list))
+	ctx, failures := r.Context(), make([]error, len(list))
 	var removals sync.WaitGroup
 	for at := range list {
-		removals.Go(func() { failures[at] = a.removeWebhookOf(r.Context(), p.ID, list[at]) })
+		removals.Go(func() { failures[at] = a.removeWebhookOf(ctx, p.ID, list[at]) })
 	}
 	removals.Wait()
 	for at, err := range failures {

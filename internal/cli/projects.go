@@ -160,7 +160,7 @@ While one cannot be removed, the project stays, because without its credentials
 nobody could.`,
 		Example: "  authsync projects detach shop --yes\n" +
 			"  authsync projects detach shop --yes --keep-webhook",
-		Args:    takes(1, 1),
+		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := s.confirm(yes, "Webhooks for project "+args[0]+" will be refused from now on, and its API keys are revoked"); err != nil {
 				return err
