@@ -27,9 +27,10 @@ type Audit interface {
 // Refusals counts attempts that are refused at the door; see audit.Refusals.
 type Refusals interface{ Add(one audit.Refusal) }
 
-// recorded makes a call and records it. Without a row of the log the call is not made. A GET changes nothing and has none.
+// recorded makes a call and records it. Without a row of the log the call is not made. A GET changes nothing and has none,
+// nor has a preview: the dashboard asks for one whenever somebody who fills in a form stops typing.
 func (a *API) recorded(rt route, r *http.Request) (answer, error) {
-	if rt.method == http.MethodGet {
+	if rt.method == http.MethodGet || strings.HasSuffix(rt.path, "/preview") {
 		return a.handle(rt, r)
 	}
 	action := a.actionOf(rt, r)

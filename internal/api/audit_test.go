@@ -24,7 +24,7 @@ func (b *testBundle) entries(t *testing.T) []audit.Entry {
 	return entries
 }
 
-// Each route other than GET leaves exactly one row, whatever it answers, and a GET leaves none.
+// Each route other than GET leaves exactly one row, whatever it answers. A GET and a preview change nothing and leave none.
 func TestEveryCallThatIsNoGETIsRecorded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -38,7 +38,7 @@ func TestEveryCallThatIsNoGETIsRecorded(t *testing.T) {
 			before := len(b.entries(t))
 			answer := b.call(t, method, fill.Replace(path), "")
 			entries := b.entries(t)
-			if method == http.MethodGet {
+			if method == http.MethodGet || strings.HasSuffix(path, "/preview") {
 				require.Len(t, entries, before)
 				return
 			}
