@@ -42,6 +42,42 @@ func (d integrationData) Definition() string {
 	return firstDefinition
 }
 
+// baseURLPlace begins the address of a key set that is at the customer's own address at the provider, which is option base_url.
+const baseURLPlace = "{base_url}"
+
+// signature is how the provider signs, as its definition says; empty of a provider without a definition.
+func (d integrationData) signature() custom.Signature {
+	var definition custom.Definition
+	if d.IsOwn() {
+		if compiled, err := custom.ReadFile(d.Provider, []byte(d.Definition())); err == nil {
+			definition = compiled.Definition
+		}
+		return definition.Signature
+	}
+	if text, err := custom.Preset(d.Provider); err == nil {
+		if compiled, err := custom.ReadFile(d.Provider, []byte(text)); err == nil {
+			definition = compiled.Definition
+		}
+	}
+	return definition.Signature
+}
+
+// KeySet is the address of the keys that the provider signs with, which authsync reads; empty: it signs with a secret.
+func (d integrationData) KeySet() string {
+	address := d.signature().KeySetURL
+	if d.Integration == nil {
+		return address
+	}
+	var stored provider.Options
+	_ = json.Unmarshal(d.Integration.Options, &stored) // the server has written them
+	return strings.Replace(address, baseURLPlace, strings.TrimRight(stored.BaseURL, "/"), 1)
+}
+
+// NeedsBaseURL says that the provider is connected by the customer's own address there, which has its keys.
+func (d integrationData) NeedsBaseURL() bool {
+	return strings.HasPrefix(d.signature().KeySetURL, baseURLPlace)
+}
+
 // inOrder puts the settings in the order of the docs: the database keeps none.
 func inOrder(stored json.RawMessage) json.RawMessage {
 	var definition custom.Definition

@@ -92,7 +92,7 @@ func TestAProviderIsConnectedStepByStep(t *testing.T) {
 		return strings.Contains(clerk.step(t, rowStep), "done: ")
 	})
 	require.Contains(t, clerk.step(t, messageStep), "done: ")
-	require.Contains(t, clerk.text, `<code>`+provider.SecretName(sitetest.ClerkSecret)+`</code></th><td>accepted, the newest</td>`+"\n<td>1</td>", "which of the two is used")
+	require.Contains(t, clerk.text, `<code class="copy">`+provider.SecretName(sitetest.ClerkSecret)+`</code></th><td>accepted, the newest</td>`+"\n<td>1</td>", "which of the two is used")
 	event := s.get(t, clerk.links(s.path("events") + "/")[0], s.all)
 	require.Contains(t, event.words, "svix "+provider.SecretName(sitetest.ClerkSecret))
 	require.Contains(t, clerk.links(s.path("records")), s.path("records", "user", "user_1"))

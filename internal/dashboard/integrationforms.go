@@ -20,6 +20,9 @@ const (
 	inputProvision  = "provision"
 )
 
+// baseURLField is the field for the customer's own address at a provider.
+const baseURLField = inputOption + ".base_url"
+
 func splitInput(name string) (kind, rest string) {
 	kind, rest, _ = strings.Cut(name, ".")
 	return kind, rest
@@ -47,6 +50,8 @@ func (d *Dashboard) putIntegration(v *visit) (done, error) {
 	case "connect":
 		if isOwn {
 			order.Options, err = definitionOrder(v, true)
+		} else if base := v.entered(baseURLField); base != "" {
+			order.Options = map[string]any{"base_url": base}
 		}
 		notice = provider.Title(name) + " is connected. Go on with the steps below."
 	case "secret":
@@ -78,7 +83,7 @@ func (d *Dashboard) putIntegration(v *visit) (done, error) {
 	}
 	data := integrationData{Sent: v.entered("form"), Entered: harmless(v.form, name)}
 	if refused, ok := refusal(err); ok {
-		if order.Options != nil && data.Sent == "connect" {
+		if order.Options != nil && data.Sent == "connect" && isOwn {
 			data.Sent = "definition"
 		}
 		data.Fault, data.Offered = refused, v.form.Get(offeredField)
@@ -119,6 +124,9 @@ func harmless(form url.Values, providerName string) url.Values {
 				shown.Set(i.Name, form.Get(i.Name))
 			}
 		}
+	}
+	if base := form.Get(baseURLField); base != "" {
+		shown.Set(baseURLField, base)
 	}
 	return withDefinition(shown, form)
 }

@@ -18,8 +18,8 @@ type step struct {
 	Done, Total int64
 }
 
-// steps are in the sequence in which they are usually done. last is the newest message of the provider, and applied the
-// newest one that is in the mirror.
+// steps are in the sequence in which they are usually done: what reads the existing users comes first, as it takes a while.
+// last is the newest message of the provider, and applied the newest one that is in the mirror.
 func (d *integrationData) steps(projectID string, last, applied *wire.Event) []step {
 	all := []step{d.urlStep(last), d.secretStep(), d.messageStep(projectID, last), d.rowStep(projectID, last, applied)}
 	if d.Integration.Pull != nil { // then webhooks are not needed
@@ -31,9 +31,40 @@ func (d *integrationData) steps(projectID string, last, applied *wire.Event) []s
 		all = append([]step{d.pullStep()}, all...)
 	}
 	if len(d.Setup.Ways) > 0 {
-		all = append(all, d.backfillStep())
+		all = append([]step{d.accessStep(), d.backfillStep()}, all...)
 	}
 	return all
+}
+
+// CanRead says that what users are read with is stored.
+func (d integrationData) CanRead() bool {
+	for _, w := range d.Setup.Ways {
+		for _, i := range w.Inputs {
+			if i.Credential() != "" && d.IsSet(i.Credential()) {
+				return true
+			}
+		}
+	}
+	return d.run(provider.KindBackfill) != nil
+}
+
+// accessStep is done once the provider has let a backfill read something, or come to its end.
+func (d *integrationData) accessStep() step {
+	s := step{Title: "Let authsync read the users of " + provider.Title(d.Provider), State: "optional", Link: "#read"}
+	run := d.run(provider.KindBackfill)
+	switch {
+	case !d.CanRead():
+		s.Text = "Store what it needs for that; until then, users appear with their next change."
+	case run == nil:
+		s.State, s.Text = "waiting", "It is stored, and is tried by the next backfill."
+	case run.State == "done", run.Read > 0:
+		s.State, s.Text = "done", provider.Title(d.Provider)+" accepts what is stored."
+	case run.State == "failed":
+		s.State, s.Text = "failed", text(run.Error)
+	default:
+		s.State, s.Text = "waiting", "Asking "+provider.Title(d.Provider)+" whether it may…"
+	}
+	return s
 }
 
 func (d *integrationData) pullStep() step {
@@ -61,6 +92,8 @@ func (d *integrationData) secretStep() step {
 	switch n := d.Secrets(); {
 	case d.Integration.Fault != "":
 		s.State, s.Text = "failed", d.Integration.Fault
+	case d.KeySet() != "":
+		s.Title, s.State, s.Text = "Know the keys of "+provider.Title(d.Provider), "done", "It signs with keys of its own, which authsync reads there."
 	case n > 1:
 		s.State, s.Text = "done", fmt.Sprintf("%d secrets are accepted.", n)
 	case n == 1, d.IsSet("webhook_authorization"):
@@ -100,13 +133,13 @@ func (d *integrationData) rowStep(projectID string, last, applied *wire.Event) s
 }
 
 func (d *integrationData) backfillStep() step {
-	s := step{Title: "Read the users who exist already", State: "optional", Link: "#read"}
-	s.Text = "Store what authsync needs to read them; until then, users appear with their next change."
+	s := step{Title: "Read the users who exist already", State: "optional", Link: "#sync"}
+	s.Text = "It begins once authsync may read them."
 	run := d.run(provider.KindBackfill)
 	if run == nil {
 		return s
 	}
-	s.Link, s.Done = "#sync", run.Read
+	s.Done = run.Read
 	if run.Total != nil {
 		s.Done, s.Total = run.Users(), *run.Total
 	}
@@ -114,7 +147,7 @@ func (d *integrationData) backfillStep() step {
 	case "done":
 		s.State, s.Text, s.Total = "done", count(run.Read, "record")+" read.", 0
 	case "failed":
-		s.State, s.Text = "failed", text(run.Error)
+		s.State, s.Text = "failed", count(run.Read, "record")+" read before it failed: "+text(run.Error)
 	case "cancelled":
 		s.Text = "The last backfill was cancelled."
 	default:

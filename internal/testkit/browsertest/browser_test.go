@@ -74,6 +74,12 @@ func newBrowser(t *testing.T, base string) *tab {
 // another is a tab of the same browser that shares nothing with the first: no cookies, no storage.
 func (b *tab) another() *tab {
 	b.t.Helper()
+	return b.anotherFor(b.t)
+}
+
+// anotherFor is one for a part of the test.
+func (b *tab) anotherFor(t *testing.T) *tab {
+	t.Helper()
 	var id target.ID
 	b.do(chromedp.ActionFunc(func(ctx context.Context) error {
 		ctx = cdp.WithExecutor(ctx, chromedp.FromContext(ctx).Browser)
@@ -83,7 +89,7 @@ func (b *tab) another() *tab {
 		}
 		return err
 	}))
-	other := &tab{t: b.t, ctx: b.ctx, base: b.base}
+	other := &tab{t: t, ctx: b.ctx, base: b.base}
 	other.start(chromedp.WithTargetID(id))
 	return other
 }

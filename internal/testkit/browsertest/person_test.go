@@ -70,6 +70,13 @@ func (b *tab) press(xpath string) {
 	b.goes(chromedp.KeyEvent(kb.Enter))
 }
 
+// walk follows a link or sends a form as press does, to a page of a kind that is checked elsewhere.
+func (b *tab) walk(xpath string) {
+	b.t.Helper()
+	b.focus(xpath)
+	require.Equal(b.t, int64(http.StatusOK), b.leaves(chromedp.KeyEvent(kb.Enter)), "at %s", b.location())
+}
+
 // focus waits until an element is there to be used, and focuses it.
 func (b *tab) focus(xpath string) {
 	b.t.Helper()
