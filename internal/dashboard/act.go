@@ -29,7 +29,7 @@ type done struct {
 const maxWork = 80 * time.Second
 
 // act takes the forms of browsers that are signed in. What a form does, it does by calls of the API, and to its end: a
-// browser that sends it once more drops the first request.
+// browser that sends it once more drops the first request. A look, which only shows something, ends with its request.
 func (d *Dashboard) act(do func(*visit) (done, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		key, ok := d.enter(w, r)
@@ -38,7 +38,11 @@ func (d *Dashboard) act(do func(*visit) (done, error)) http.HandlerFunc {
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		err := r.ParseForm()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), maxWork)
+		ctx := r.Context()
+		if !isLook(r) {
+			ctx = context.WithoutCancel(ctx)
+		}
+		ctx, cancel := context.WithTimeout(ctx, maxWork)
 		defer cancel()
 		r = r.WithContext(ctx)
 		v := &visit{Request: r, api: d.config.API, key: key, form: r.PostForm}

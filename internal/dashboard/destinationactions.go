@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -108,8 +109,12 @@ func askDestinationReplay(v *visit) (view, error) {
 	state.All = "all but coalesced"
 	data.Filter = newFilter(
 		data.Path+"/replay", "Choose deliveries", "Count them", given, data.Fault, state, eventTypeField(), recordTypeField(), recordField(), userField(),
-		timeField("since", "Since (UTC, or beginning)"), timeField("until", "Until (UTC)"),
+		timeField("since", "Since"), timeField("until", "Until"),
 	)
+	beginning := maps.Clone(given)
+	beginning.Del("until")
+	beginning.Set("since", "beginning")
+	data.Filter.Presets = append(data.Filter.Presets, preset{Label: "From the beginning", Path: data.Path + "/replay?" + beginning.Encode()})
 	shown.data = data
 	return shown, nil
 }

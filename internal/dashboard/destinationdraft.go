@@ -119,6 +119,9 @@ func (t *destinationType) draftPage(v *visit, existing []string, page func(*prob
 		return done{}, err
 	}
 	shown := page(invalid)
+	if isLook(v.Request) { // what is half typed is no failure
+		shown.status = 0
+	}
 	if f, isForm := shown.data.(destinationForm); isForm {
 		f.Draft = d
 		shown.data = f

@@ -110,7 +110,7 @@ func (t *destinationType) newForm(form url.Values, existing *wire.Destination, f
 	f.Condition = field(entry{Name: "condition", Label: "Condition", Kind: asExpression, Example: ".user.raw.app_metadata.consent == true", Hint: "Only changes of which it is true are sent. Empty: all. " + jqHint})
 	f.Fields = field(entry{Name: "fields", Label: "Fields", Kind: asLines, Example: "email", Hint: "Paths such as email or raw.app_metadata.plan, one on each line: a change is sent if one of them changed. Deletions are always sent. Empty: all."})
 	f.Since = field(entry{Name: "since", Label: "Send changes", Kind: asChoice, Choices: []choice{{"now", "from now on"}, {"beginning", "from the beginning: all that the change feed has"}, {"time", "since a time"}}})
-	f.SinceTime = field(entry{Name: "since_time", Label: "Time (UTC)", Kind: asText, Example: "2026-05-04T10:20:30Z", Hint: "Only with “since a time”."})
+	f.SinceTime = field(entry{Name: "since_time", Label: "Time", Kind: asTime, Example: "2026-05-04T10:20:30Z", Hint: "Only with “since a time”."})
 	for i := range f.Groups {
 		for j := range f.Groups[i].Types {
 			check := &f.Groups[i].Types[j]

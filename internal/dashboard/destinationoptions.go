@@ -106,7 +106,7 @@ func (o *option) read(name, text string) (any, error) {
 		return statusesOf(text), nil
 	case asLines:
 		return linesOf(name, text, o.removes)
-	case asText, asExpression:
+	case asText, asExpression, asTime:
 	}
 	return text, nil // of what is no number the API says so
 }

@@ -40,6 +40,7 @@ const (
 	asCheck      optionKind = "check"
 	asStatuses   optionKind = "statuses" // such as 2xx, 404
 	asLines      optionKind = "lines"    // an object: a name, a colon and a value on each line
+	asTime       optionKind = "time"
 )
 
 // option is an option of a type of destinations.

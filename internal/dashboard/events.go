@@ -70,7 +70,7 @@ func eventFilter(v *visit, query url.Values, fault *problemError) filterForm {
 		formField{Name: "type", Label: "Type", Example: "user.created"}, userField(), recordTypeField(), recordField(),
 		formField{Name: "event_id", Label: "Event id", Example: "of the provider"},
 		formField{Name: "id_contains", Label: "Text in an id", Example: "part of any id"},
-		timeField("since", "Since (UTC)"), timeField("until", "Until (UTC)"),
+		timeField("since", "Since"), timeField("until", "Until"),
 	)
 }
 

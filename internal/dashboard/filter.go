@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/record"
@@ -16,8 +17,33 @@ type filterForm struct {
 	Action, Label string
 	Button        string
 	Fields        []formField
+	// Presets are often wanted times to begin at; nil: it has no field for that.
+	Presets []preset
 	// Clear is the page of the whole list; empty: it is shown, or there is none.
 	Clear string
+}
+
+// preset is a time to begin at, so many seconds ago, with the page that has the list since then.
+type preset struct {
+	Label   string
+	Seconds int
+	Path    string
+}
+
+// presetsOf are those for a list, which stays filtered by what else was entered.
+func presetsOf(action string, entered url.Values, now time.Time) []preset {
+	presets := []preset{{Label: "Last hour", Seconds: 3600}, {Label: "Last 24 hours", Seconds: 24 * 3600}, {Label: "Last 7 days", Seconds: 7 * 24 * 3600}}
+	query := maps.Clone(entered)
+	if query == nil {
+		query = url.Values{}
+	}
+	query.Del("until")
+	query.Del("cursor")
+	for i := range presets {
+		query.Set("since", now.Add(-time.Duration(presets[i].Seconds)*time.Second).UTC().Format(time.RFC3339))
+		presets[i].Path = action + "?" + query.Encode()
+	}
+	return presets
 }
 
 // formField is a field of a filter, with what was entered and what is wrong with it.
@@ -27,6 +53,8 @@ type formField struct {
 	Choices      []choice
 	All          string
 	Value, Fault string
+	// IsTime says that it is an instant, which is in UTC in addresses.
+	IsTime bool
 }
 
 // newFilter is a filter as it is filled in.
@@ -35,6 +63,9 @@ func newFilter(action, label, button string, entered url.Values, fault *problemE
 		fields[i].Value, fields[i].Fault = entered.Get(fields[i].Name), fault.Of(fields[i].Name)
 	}
 	f := filterForm{Action: action, Label: label, Button: button, Fields: fields}
+	if slices.ContainsFunc(fields, func(field formField) bool { return field.Name == "since" }) {
+		f.Presets = presetsOf(action, entered, time.Now())
+	}
 	if isFiltered(entered) {
 		f.Clear = action
 	}
@@ -66,7 +97,7 @@ func eventTypeField() formField {
 }
 
 func timeField(name, label string) formField {
-	return formField{Name: name, Label: label, Example: "2026-05-04T10:20:30Z"}
+	return formField{Name: name, Label: label, Example: "2026-05-04T10:20:30Z", IsTime: true}
 }
 
 // chosenBy are the values that choose what is worked on, as a page shows them before.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/authsync/authsync/internal/ingest/usage"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/project"
 )
 
 // maxCounted bounds counts on the home page.
@@ -122,6 +123,14 @@ type destinationOverview struct {
 	StateReason      *string
 	BreakerOpenUntil *time.Time
 	Failed           bool
+}
+
+// Health is its state in a word, as on its own page: one whose requests keep failing is not just active.
+func (d destinationOverview) Health() string {
+	if d.State == project.Active && d.BreakerOpenUntil != nil {
+		return "failing"
+	}
+	return d.State
 }
 
 type troubledRun struct {

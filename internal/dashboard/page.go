@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,8 +54,8 @@ func (v *visit) given() url.Values {
 	return given
 }
 
-// isLook reports whether the script of a page that stands open asks for it again, to see whether its live sections have
-// changed.
+// isLook reports whether the script of a page that stands open asks for it, to see whether its live sections have
+// changed, or what a form that is being filled in would do.
 func isLook(r *http.Request) bool { return r.Header.Get("Authsync-Look") != "" }
 
 // view is a page to be shown.
@@ -298,6 +299,6 @@ func (d *Dashboard) pages(routes *http.ServeMux) {
 	routes.HandleFunc("GET "+ProjectsPath+"/", d.page(notAPage))
 	routes.HandleFunc("/", nothingHere(routes))
 	routes.HandleFunc("GET "+AssetsPath+"/style.css", asset("text/css; charset=utf-8", styleCSS))
-	routes.HandleFunc("GET "+AssetsPath+"/page.js", asset("text/javascript; charset=utf-8", pageJS))
+	routes.HandleFunc("GET "+AssetsPath+"/page.js", asset("text/javascript; charset=utf-8", slices.Concat(pageJS, formsJS)))
 	routes.HandleFunc("GET "+AssetsPath+"/icon.svg", asset("image/svg+xml", iconSVG))
 }

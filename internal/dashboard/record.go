@@ -132,7 +132,7 @@ func columnsOf(projectID string, d record.Definition, found wire.Record[map[stri
 			continue
 		}
 		seen[name] = true
-		columns = append(columns, recordColumn{Name: name, Value: recordCell{valueOf(raw, isTime(name), maxValueShown), linkOf(projectID, name, raw)}, Source: sources[name]})
+		columns = append(columns, recordColumn{Name: name, Value: cellOf(projectID, name, raw, maxValueShown), Source: sources[name]})
 	}
 	return columns
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/record"
@@ -35,6 +36,15 @@ type recordCell struct {
 	value
 
 	Link string
+	// IsID says that it is an id, which people copy.
+	IsID bool
+}
+
+// cellOf is the value of a column, of which that many bytes are shown.
+func cellOf(projectID, column string, raw json.RawMessage, limit int) recordCell {
+	c := recordCell{value: valueOf(raw, isTime(column), limit), Link: linkOf(projectID, column, raw)}
+	c.IsID = (column == "id" || strings.HasSuffix(column, "_id")) && !c.None && !c.Long && c.Cut == 0
+	return c
 }
 
 func listRecords(v *visit) (view, error) {
@@ -58,7 +68,7 @@ func listRecords(v *visit) (view, error) {
 	for _, r := range page.Data {
 		row := recordRow{ID: r.RecordID}
 		for _, column := range data.Columns {
-			row.Cells = append(row.Cells, recordCell{valueOf(r.Record[column], isTime(column), maxChangeShown), linkOf(v.project.ID, column, r.Record[column])})
+			row.Cells = append(row.Cells, cellOf(v.project.ID, column, r.Record[column], maxChangeShown))
 		}
 		data.Rows = append(data.Rows, row)
 	}

@@ -24,6 +24,11 @@ var styleCSS []byte
 //go:embed pages/page.js
 var pageJS []byte
 
+// formsJS uses what pageJS has: browsers get both as one file.
+//
+//go:embed pages/forms.js
+var formsJS []byte
+
 //go:embed pages/icon.svg
 var iconSVG []byte
 

@@ -16,10 +16,11 @@ function decorate(part) {
   for (const text of part.querySelectorAll(".copy")) addCopier(text);
 }
 
-// addCopier adds a button that copies a text: a sign behind an id in a list, and below a heading, whose words it would be part of.
+// addCopier adds a button that copies a text: a sign behind an id that is a link, or stands in a table or a small line, and
+// below a heading, whose words it would be part of.
 function addCopier(text) {
   const heading = text.closest("h1");
-  const isSmall = text.matches("a");
+  const isSmall = text.matches("a, td *, th *, .hint span");
   const said = isSmall ? "" : heading !== null ? "Copy id" : "Copy";
   const button = document.createElement("button");
   button.type = "button";
@@ -141,6 +142,10 @@ function live() {
     plan();
   });
 }
+
+// The section that the navigation is at may be out of sight on a phone.
+const at = document.querySelector(".sections [aria-current]");
+if (at !== null) at.parentElement.scrollLeft = at.offsetLeft - at.parentElement.offsetLeft - 16;
 
 live();
 decorate(document);
