@@ -303,7 +303,7 @@ func TestAnErasureGoesOnWhenItsProcessDies(t *testing.T) {
 	e := in.serve(t)
 	e.live(t)
 	_, err := in.mirror.Exec(t.Context(), `
-		INSERT INTO capydb_auth.changes (record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at)
+		INSERT INTO capydb_auth.changes (record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at)
 		SELECT 'user', $1, 'updated', '{username}', jsonb_build_object('username', n), jsonb_build_object('id', $1::text, 'email', $2::text), NULL,
 			'clerk', 'evt_' || n, now()
 		FROM generate_series(1, 100000) AS n`, hisID, hisOld)

@@ -62,18 +62,21 @@ const (
 			LIMIT 1
 		), 0)`
 
-	// Likewise; the row is as record_states gives it.
+	// Likewise.
 	latestRows = `
-		SELECT r.id, s.after || jsonb_build_object('raw', s.raw) AS row
-		FROM unnest($2::text[]) AS r (id)
-		CROSS JOIN LATERAL (
-			SELECT c.after, c.raw
-			FROM capydb_auth.changes AS c
-			WHERE (c.record_id, c.record_type, c.id) >= (r.id, $1::text, 0)
-			  AND (c.record_id, c.record_type, c.id) <= (r.id, $1::text, 9223372036854775807)
-			ORDER BY c.record_id DESC, c.record_type DESC, c.id DESC
-			LIMIT 1
-		) AS s`
+		SELECT s.record_id AS id, s.record_row AS row
+		FROM capydb_auth.changes_by_id(ARRAY(
+			SELECT l.id
+			FROM unnest($2::text[]) AS r (id)
+			CROSS JOIN LATERAL (
+				SELECT c.id
+				FROM capydb_auth.changes AS c
+				WHERE (c.record_id, c.record_type, c.id) >= (r.id, $1::text, 0)
+				  AND (c.record_id, c.record_type, c.id) <= (r.id, $1::text, 9223372036854775807)
+				ORDER BY c.record_id DESC, c.record_type DESC, c.id DESC
+				LIMIT 1
+			) AS l
+		)) AS s`
 
 	// Written so that only the indexes can be used, whatever the planner believes of the tables.
 	organizationsOf = `

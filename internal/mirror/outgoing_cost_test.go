@@ -27,7 +27,7 @@ func spilled(t *testing.T, users, bytes, changes int, statement string) int64 {
 		FROM generate_series(1, $1::integer) AS n`, users, bytes)
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), `
-		INSERT INTO capydb_auth.changes (record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at)
+		INSERT INTO capydb_auth.changes (record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at)
 		SELECT 'user', 'u' || n, CASE c WHEN 0 THEN 'created' ELSE 'updated' END, '{email}',
 		       CASE WHEN c > 0 THEN '{"email": "b"}'::jsonb END, '{"email": "a"}', to_jsonb(repeat('x', $3::integer)), 'auth0', 'evt', now()
 		FROM generate_series(0, $2::integer) AS c, generate_series(1, $1::integer) AS n

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -15,6 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // userRow is what the mirror says of a user now, as destinations see it; empty: no such user.
@@ -176,7 +178,7 @@ func TestFeedHasRecordsOfAllTypes(t *testing.T) {
 	ended := of(deletion("e7", 7), record.Session, "", "s1")
 	apply(t, pool, []mirror.Event{
 		of(update("e1", 1, "name", "A"), record.Organization, organization, ""), of(update("e2", 2, "name", "B"), record.Organization, organization, ""),
-		withRaw(update("e3", 3, "email", "a"), `{}`), of(update("e4", 4, "role", "admin"), record.Membership, organization, ""), invitation, session,
+		withRaw(update("e3", 3, "email", "a"), `{"by": "e3"}`), of(update("e4", 4, "role", "admin"), record.Membership, organization, ""), invitation, session,
 	})
 	apply(t, pool, []mirror.Event{ended})
 	apply(t, pool, []mirror.Event{deletion("e8", 8)})
@@ -209,8 +211,101 @@ func TestFeedHasRecordsOfAllTypes(t *testing.T) {
 		require.NoError(t, json.Unmarshal(c.Row, &row))
 		require.ElementsMatch(t, d.Row(), slices.Collect(maps.Keys(row)), c.RecordType)
 	}
+	// raw is that of the event that set it; a deletion leaves it alone.
+	type raws struct{ event, before, after string }
+	by := func(row json.RawMessage) string {
+		var r struct{ Raw struct{ By string } }
+		if row != nil {
+			require.NoError(t, json.Unmarshal(row, &r))
+		}
+		return r.Raw.By
+	}
+	want := []raws{{"e1", "", "e1"}, {"e2", "e1", "e2"}, {"e3", "", "e3"}, {"e4", "", "e4"}, {"e5", "", "e5"}, {"e6", "", "e6"}, {"e7", "e6", "e7"}, {"e8", "e3", "e3"}, {"e8", "e4", "e4"}}
+	var read []raws
+	for _, c := range changes {
+		read = append(read, raws{c.EventID, by(c.Before), by(c.Row)})
+	}
+	require.ElementsMatch(t, want, read)
+	rows, err := pool.Query(t.Context(), `
+		SELECT event_id, coalesce(before #>> '{raw,by}', ''), coalesce(after #>> '{raw,by}', '') FROM capydb_auth.record_changes WHERE 'raw' = ANY (changed) ORDER BY id`)
+	require.NoError(t, err)
+	viewed, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r raws, err error) {
+		return r, row.Scan(&r.event, &r.before, &r.after)
+	})
+	require.NoError(t, err)
+	require.ElementsMatch(t, want[:7], viewed)
 	require.JSONEq(t, `{"id": "o/1", "name": "A", "slug": null, "image_url": null, "created_at": null, "updated_at": null, "deleted_at": null,
 		"raw": {"by": "e1"}}`, string(renamed.Before))
 	require.JSONEq(t, `{"id": "o/1", "name": "B", "slug": null, "image_url": null, "created_at": null, "updated_at": null, "deleted_at": null,
 		"raw": {"by": "e2"}}`, string(renamed.Row))
+}
+
+// The newest change's raw is in the row. A statement that began before the row changed sees both as they were, and an erasure
+// takes it from no change that is still to be sent.
+func TestRawOfTheNewestChangeIsThatOfItsMoment(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	m := newMirrors(t, pool)
+	apply(t, pool, []mirror.Event{withRaw(update("e1", 1, "email", "a"), `{"n": 1}`)})
+	change := func(id int64) mirror.FeedChange {
+		changes, err := m.ChangesByID(t.Context(), projectID(), []int64{id})
+		require.NoError(t, err)
+		require.Len(t, changes, 1)
+		return changes[0]
+	}
+	require.JSONEq(t, `{"n": 1}`, rawOf(t, change(1).Row))
+
+	for name, read := range map[string]string{
+		"Function": `SELECT (c.record_row -> 'raw')::text FROM lock, LATERAL capydb_auth.changes_by_id(ARRAY[$1::bigint]) AS c`,
+		"View":     `SELECT (c.after -> 'raw')::text FROM lock, LATERAL (SELECT v.after FROM capydb_auth.record_changes AS v WHERE v.id = $1 OFFSET 0) AS c`,
+	} {
+		latest, err := m.LatestChange(t.Context(), projectID(), record.Ref{Type: record.User, ID: "u1"})
+		require.NoError(t, err)
+		now := rawOf(t, change(latest).Row)
+		holder, err := pool.Begin(t.Context())
+		require.NoError(t, err)
+		_, err = holder.Exec(t.Context(), `SELECT pg_advisory_xact_lock(7)`)
+		require.NoError(t, err)
+		got := make(chan string, 1)
+		go func() {
+			var raw string
+			err := pool.QueryRow(t.Context(), `WITH lock AS MATERIALIZED (SELECT pg_advisory_xact_lock(7)) `+read, latest).Scan(&raw)
+			if err != nil {
+				raw = err.Error()
+			}
+			got <- raw
+		}()
+		waittest.Until(t, func() bool {
+			return one(t, pool, `SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND NOT granted
+				AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`) == "1"
+		})
+		apply(t, pool, []mirror.Event{withRaw(update(name, 10+int(latest), "email", name), `{"n": "`+name+`"}`)})
+		require.NoError(t, holder.Rollback(t.Context()))
+		require.JSONEq(t, now, <-got, name)
+		require.JSONEq(t, now, rawOf(t, change(latest).Row), "later changes change nothing of it")
+	}
+
+	latest, err := m.LatestChange(t.Context(), projectID(), record.Ref{Type: record.User, ID: "u1"})
+	require.NoError(t, err)
+	now := rawOf(t, change(latest).Row)
+	erased, err := m.BeginErasure(t.Context(), mirror.Erasure{ProjectID: projectID(), Key: make([]byte, 32), UserID: "u1", EventID: "erasure:1"}, time.Now())
+	require.NoError(t, err)
+	require.JSONEq(t, now, rawOf(t, change(latest).Row))
+	require.JSONEq(t, `{"id": "u1", "raw": null}`, string(change(erased.ChangeID).Row), "an erasure passes nothing on but the id")
+	states, err := m.RecordStates(t.Context(), projectID(), []int64{erased.ChangeID}, []int64{erased.ChangeID}, []int64{erased.ChangeID})
+	require.NoError(t, err)
+	require.JSONEq(t, `{"id": "u1", "raw": null}`, string(states[0].Row))
+	rows, err := m.LatestRows(t.Context(), projectID(), record.User, []string{"u1"})
+	require.NoError(t, err)
+	require.JSONEq(t, `{"id": "u1", "raw": null}`, string(rows["u1"]))
+
+	execute(t, pool, `DELETE FROM capydb_auth.users`)
+	require.Equal(t, "null", rawOf(t, change(latest).Row), "a row that is gone by hand takes its raw along, and nothing else")
+}
+
+func rawOf(t *testing.T, row json.RawMessage) string {
+	t.Helper()
+	var r struct{ Raw json.RawMessage }
+	require.NoError(t, json.Unmarshal(row, &r))
+	return string(r.Raw)
 }

@@ -54,6 +54,7 @@ func loadUsers(t *testing.T, conn *pgx.Conn, users int) {
 	}
 	loadRecords(t, conn, users)
 	loadMany(t, conn, users)
+	loadRecordChanges(t, conn, users)
 	_, err := conn.Exec(t.Context(), `
 		INSERT INTO capydb_auth.reconcile_findings (provider, record_type, record_id, run_id, finding, state)
 		SELECT 'auth0', 'user', format('user-%s', i), $2::uuid, CASE WHEN i % 2 = 0 THEN 'equal' ELSE 'differing' END,
@@ -81,6 +82,21 @@ func loadRecords(t *testing.T, conn *pgx.Conn, users int) {
 		_, err := conn.Exec(t.Context(), statement, users)
 		require.NoError(t, err)
 	}
+}
+
+// loadRecordChanges adds two changes of each record that is no user; their ids are above those of the users' changes.
+func loadRecordChanges(t *testing.T, conn *pgx.Conn, users int) {
+	t.Helper()
+	_, err := conn.Exec(t.Context(), `
+		INSERT INTO capydb_auth.changes (record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at)
+		SELECT r.type, r.id, CASE c WHEN 0 THEN 'created' ELSE 'updated' END, '{raw}', CASE c WHEN 1 THEN '{}'::jsonb END,
+			jsonb_build_object('organization_id', format('org-%s', i), 'user_id', format('user-%s', i)), CASE c WHEN 1 THEN '{}'::jsonb END, 'auth0', 'evt', '2026-01-01'
+		FROM generate_series(0, $1::int - 1) AS i
+		CROSS JOIN generate_series(0, 1) AS c
+		CROSS JOIN LATERAL (VALUES ('organization', format('org-%s', i)), ('membership', format('org-%s/user-%s', i, i)), ('invitation', format('inv-%s', i)), ('session', format('session-%s', i)))
+			AS r (type, id)
+		ORDER BY c, i`, users)
+	require.NoError(t, err)
 }
 
 // loadMany adds users, members, invitations and sessions that have something in common.
@@ -126,6 +142,7 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 	}
 	const applyEvents = `SELECT * FROM capydb_auth.apply_events(` + mirror.EventArray + `)`
 	const ids = `ARRAY(SELECT 7 * i FROM generate_series(1, 20) AS i)`
+	const newest = `ARRAY(SELECT capydb_auth.change_cursor(NULL) - i FROM generate_series(0, 19) AS i)`
 	const userIDs = `ARRAY(SELECT format('user-%s', 7 * i) FROM generate_series(0, 19) AS i)`
 	users, _ := record.Of(record.User)
 	organizations, _ := record.Of(record.Organization)
@@ -170,6 +187,8 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 		"ReconcilePage":  run(`SELECT * FROM capydb_auth.reconcile_page($42, 'auth0', 'user', `+mirror.EventArray+`, '{}', true)`, append(events("user-%d", as), projectID())...),
 		"ClocksOfUsers":  run(`SELECT * FROM capydb_auth.clocks_of_users(` + userIDs + `)`),
 		"ReadChanges":    run(`SELECT * FROM capydb_auth.read_changes(2000, 20)`),
+		"ReadNewest":     run(`SELECT * FROM capydb_auth.read_changes(capydb_auth.change_cursor(NULL) - 20, 20)`),
+		"NewestStates":   run(`SELECT * FROM capydb_auth.record_states(` + newest + `, ` + newest + `, ` + newest + `)`),
 		"ChangesByID":    run(`SELECT * FROM capydb_auth.changes_by_id(` + ids + `)`),
 		"RecordStates":   run(`SELECT * FROM capydb_auth.record_states(` + ids + `, ` + ids + `, array_fill(2400::bigint, ARRAY[20]))`),
 		"CloseChanges":   run(`SELECT * FROM capydb_auth.close_changes(` + userIDs + `, ` + userIDs + `, array_fill(timestamptz '2026-01-01', ARRAY[20]), '1 second')`),
@@ -186,6 +205,7 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 		"ListByEmail":    inOrder(mirror.SelectByEmail, "", planItems, "7@example.com"),
 		"OpenFindings":   run(mirror.SelectOpen, mirror.Planned, projectID(), "auth0", "user", true, true, planItems),
 		"History":        run(mirror.SelectChanges, "user", "user-7", int64(1<<62), 20),
+		"History of one": run(mirror.SelectChanges, mirror.Planned, "membership", "org-7/user-7", int64(1<<62), 20),
 		"EnsureUser":     run(`SELECT capydb_auth.ensure_user('user-7'), capydb_auth.ensure_user('another')`),
 		"SkipChangeIDs":  run(`SELECT capydb_auth.skip_change_ids(1)`),
 		"LookForSurplus": run(`SELECT * FROM capydb_auth.reconcile_orphaned_users($1, 'auth0', now(), true, 'user-3', 20)`, projectID()),

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -166,6 +167,32 @@ type recordTypes struct {
 	Listed    []recordType
 	Columns   []record.Column
 	RolesBit  int
+}
+
+// RowRaw returns the raw of the row that a change belongs to, NULL if the change is an erasure. The rows are written so that only the
+// primary keys can be used, whatever the planner believes of the tables. indent is how far its lines are indented.
+func (t recordTypes) RowRaw(change string, indent int) string {
+	line := "\n" + strings.Repeat(" ", indent)
+	var b strings.Builder
+	fmt.Fprintf(&b, "CASE%s    WHEN %s.kind = 'erased' THEN NULL", line, change)
+	for _, d := range t.Types {
+		columns, values := make([]string, len(d.Keys)), make([]string, len(d.Keys))
+		for i, k := range d.Keys {
+			columns[i], values[i] = "r."+k.Name, change+".after ->> '"+k.Name+"'"
+			if k.Name == "id" {
+				values[i] = change + ".record_id"
+			}
+		}
+		key, value := strings.Join(columns, ", "), strings.Join(values, ", ")
+		fmt.Fprintf(&b, "%[1]s    WHEN %[2]s.record_type = '%[3]s' THEN ("+
+			"%[1]s        SELECT r.raw FROM capydb_auth.%[4]s AS r"+
+			"%[1]s        WHERE (%[5]s) >= (%[6]s)"+
+			"%[1]s          AND (%[5]s) <= (%[6]s)"+
+			"%[1]s        ORDER BY %[5]s LIMIT 1"+
+			"%[1]s    )", line, change, d.Type, d.Table, key, value)
+	}
+	b.WriteString(line + "END")
+	return b.String()
 }
 
 // render returns the files that a template stands for.

@@ -103,7 +103,7 @@ CREATE TABLE capydb_auth.changes (
     changed     text[]      NOT NULL,
     before      jsonb,
     after       jsonb       NOT NULL,
-    raw         jsonb,
+    before_raw  jsonb,
     provider    text        NOT NULL,
     event_id    text        NOT NULL,
     event_at    timestamptz NOT NULL,
@@ -119,9 +119,9 @@ COMMENT ON COLUMN capydb_auth.changes.id IS 'Grows in commit order: reading on f
 COMMENT ON COLUMN capydb_auth.changes.record_type IS 'What changed: user, organization, membership, invitation or session.';
 COMMENT ON COLUMN capydb_auth.changes.record_id IS 'The provider''s id of the record; of a membership, see event.record_id.';
 COMMENT ON COLUMN capydb_auth.changes.changed IS 'The columns that changed.';
-COMMENT ON COLUMN capydb_auth.changes.before IS 'The changed columns before the change, except raw, which the previous change of the record has; NULL where the record was new.';
+COMMENT ON COLUMN capydb_auth.changes.before IS 'The changed columns before the change, except raw; NULL where the record was new.';
 COMMENT ON COLUMN capydb_auth.changes.after IS 'All mirrored columns after the change, except raw.';
-COMMENT ON COLUMN capydb_auth.changes.raw IS 'The column raw after the change.';
+COMMENT ON COLUMN capydb_auth.changes.before_raw IS 'The column raw before the change. raw after it is the before_raw of the record''s next change, or in the record''s own row; record_changes shows both.';
 COMMENT ON COLUMN capydb_auth.changes.event_at IS 'The provider''s clock of the event.';
 
 -- The record first: a search for (id, type, …) in it ends where the first column differs, and would go on through all records of

@@ -77,7 +77,7 @@ func TestMessagesInHandAreBoundedByTheirSize(t *testing.T) {
 	}
 	b.Apply(t, names...)
 	_, err := b.Project.Exec(t.Context(), `
-		UPDATE capydb_auth.changes SET raw = jsonb_build_object('pad', repeat('x', $1::integer))`, bytes)
+		UPDATE capydb_auth.users SET raw = jsonb_build_object('pad', repeat('x', $1::integer))`, bytes)
 	require.NoError(t, err)
 	id := b.AddFrom(t, "app", s, nil, admin.From{Beginning: true})
 	b.Work(t)

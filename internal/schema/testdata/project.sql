@@ -347,7 +347,8 @@ BEGIN
                     CASE WHEN c.changed & 64 = 0 THEN 'updated_at' END,
                     CASE WHEN c.changed & 256 = 0 THEN 'deleted_at' END
                 ], NULL)
-            END AS before
+            END AS before,
+            CASE WHEN NOT d.is_new AND c.changed <> 0 THEN u.raw END AS before_raw
         FROM unnest(p_events) AS e
         LEFT JOIN LATERAL (
             SELECT
@@ -510,7 +511,7 @@ BEGIN
     ),
     insert_changes AS (
         INSERT INTO capydb_auth.changes (
-            record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at
+            record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at
         )
         SELECT
             'invitation', d.record_id, d.kind,
@@ -537,7 +538,7 @@ BEGIN
                 'updated_at', d.updated_at,
                 'deleted_at', d.deleted_at
             ),
-            d.raw, d.provider, d.event_id, d.clock
+            d.before_raw, d.provider, d.event_id, d.clock
         FROM decided AS d
         WHERE d.changed <> 0
         ORDER BY d.ordinal
@@ -642,7 +643,8 @@ BEGIN
                     CASE WHEN c.changed & 64 = 0 THEN 'updated_at' END,
                     CASE WHEN c.changed & 256 = 0 THEN 'deleted_at' END
                 ], NULL)
-            END AS before
+            END AS before,
+            CASE WHEN NOT d.is_new AND c.changed <> 0 THEN u.raw END AS before_raw
         FROM unnest(p_events) AS e
         LEFT JOIN LATERAL (
             SELECT
@@ -811,7 +813,7 @@ BEGIN
     ),
     insert_changes AS (
         INSERT INTO capydb_auth.changes (
-            record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at
+            record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at
         )
         SELECT
             'membership', d.record_id, d.kind,
@@ -837,7 +839,7 @@ BEGIN
                 'updated_at', d.updated_at,
                 'deleted_at', d.shown_deleted_at
             ),
-            d.raw, d.provider, d.event_id, d.clock
+            d.before_raw, d.provider, d.event_id, d.clock
         FROM decided AS d
         WHERE d.changed <> 0
         ORDER BY d.ordinal
@@ -997,7 +999,8 @@ BEGIN
                     CASE WHEN c.changed & 64 = 0 THEN 'updated_at' END,
                     CASE WHEN c.changed & 256 = 0 THEN 'deleted_at' END
                 ], NULL)
-            END AS before
+            END AS before,
+            CASE WHEN NOT d.is_new AND c.changed <> 0 THEN u.raw END AS before_raw
         FROM unnest(p_events) AS e
         LEFT JOIN LATERAL (
             SELECT
@@ -1145,7 +1148,7 @@ BEGIN
     ),
     insert_changes AS (
         INSERT INTO capydb_auth.changes (
-            record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at
+            record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at
         )
         SELECT
             'organization', d.record_id, d.kind,
@@ -1168,7 +1171,7 @@ BEGIN
                 'updated_at', d.updated_at,
                 'deleted_at', d.deleted_at
             ),
-            d.raw, d.provider, d.event_id, d.clock
+            d.before_raw, d.provider, d.event_id, d.clock
         FROM decided AS d
         WHERE d.changed <> 0
         ORDER BY d.ordinal
@@ -1352,7 +1355,8 @@ BEGIN
                     CASE WHEN c.changed & 524288 = 0 THEN 'expires_at' END,
                     CASE WHEN c.changed & 256 = 0 THEN 'ended_at' END
                 ], NULL)
-            END AS before
+            END AS before,
+            CASE WHEN NOT d.is_new AND c.changed <> 0 THEN u.raw END AS before_raw
         FROM unnest(p_events) AS e
         LEFT JOIN LATERAL (
             SELECT
@@ -1499,7 +1503,7 @@ BEGIN
     ),
     insert_changes AS (
         INSERT INTO capydb_auth.changes (
-            record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at
+            record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at
         )
         SELECT
             'session', d.record_id, d.kind,
@@ -1522,7 +1526,7 @@ BEGIN
                 'expires_at', d.expires_at,
                 'ended_at', d.deleted_at
             ),
-            d.raw, d.provider, d.event_id, d.clock
+            d.before_raw, d.provider, d.event_id, d.clock
         FROM decided AS d
         WHERE d.changed <> 0
         ORDER BY d.ordinal
@@ -1631,7 +1635,8 @@ BEGIN
                     CASE WHEN c.changed & 128 = 0 THEN 'last_sign_in_at' END,
                     CASE WHEN c.changed & 256 = 0 THEN 'deleted_at' END
                 ], NULL)
-            END AS before
+            END AS before,
+            CASE WHEN NOT d.is_new AND c.changed <> 0 THEN u.raw END AS before_raw
         FROM unnest(p_events) AS e
         LEFT JOIN LATERAL (
             SELECT
@@ -1808,7 +1813,7 @@ BEGIN
     ),
     insert_changes AS (
         INSERT INTO capydb_auth.changes (
-            record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at
+            record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at
         )
         SELECT
             'user', d.record_id, d.kind,
@@ -1837,7 +1842,7 @@ BEGIN
                 'last_sign_in_at', d.last_sign_in_at,
                 'deleted_at', d.deleted_at
             ),
-            d.raw, d.provider, d.event_id, d.clock
+            d.before_raw, d.provider, d.event_id, d.clock
         FROM decided AS d
         WHERE d.changed <> 0
         ORDER BY d.ordinal
@@ -1934,7 +1939,7 @@ BEGIN
     ),
     insert_changes AS (
         INSERT INTO capydb_auth.changes (
-            record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at
+            record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at
         )
         SELECT
             'membership', capydb_auth.membership_id(a.organization_id, a.user_id),
@@ -1998,26 +2003,55 @@ BEGIN
         CASE c.record_type WHEN 'user' THEN c.record_id ELSE c.after ->> 'user_id' END,
         CASE c.record_type WHEN 'organization' THEN c.record_id ELSE c.after ->> 'organization_id' END,
         c.kind, c.changed,
-        c.after || jsonb_build_object('raw', c.raw),
-        CASE WHEN c.before IS NOT NULL THEN
-            c.after || c.before || jsonb_build_object('raw', CASE WHEN b.raw_changed THEN p.raw ELSE c.raw END)
-        END,
+        c.after || jsonb_build_object('raw', CASE WHEN n.id IS NOT NULL THEN n.before_raw ELSE CASE
+            WHEN c.kind = 'erased' THEN NULL
+            WHEN c.record_type = 'organization' THEN (
+                SELECT r.raw FROM capydb_auth.organizations AS r
+                WHERE (r.id) >= (c.record_id)
+                  AND (r.id) <= (c.record_id)
+                ORDER BY r.id LIMIT 1
+            )
+            WHEN c.record_type = 'user' THEN (
+                SELECT r.raw FROM capydb_auth.users AS r
+                WHERE (r.id) >= (c.record_id)
+                  AND (r.id) <= (c.record_id)
+                ORDER BY r.id LIMIT 1
+            )
+            WHEN c.record_type = 'membership' THEN (
+                SELECT r.raw FROM capydb_auth.memberships AS r
+                WHERE (r.organization_id, r.user_id) >= (c.after ->> 'organization_id', c.after ->> 'user_id')
+                  AND (r.organization_id, r.user_id) <= (c.after ->> 'organization_id', c.after ->> 'user_id')
+                ORDER BY r.organization_id, r.user_id LIMIT 1
+            )
+            WHEN c.record_type = 'invitation' THEN (
+                SELECT r.raw FROM capydb_auth.invitations AS r
+                WHERE (r.id) >= (c.record_id)
+                  AND (r.id) <= (c.record_id)
+                ORDER BY r.id LIMIT 1
+            )
+            WHEN c.record_type = 'session' THEN (
+                SELECT r.raw FROM capydb_auth.sessions AS r
+                WHERE (r.id) >= (c.record_id)
+                  AND (r.id) <= (c.record_id)
+                ORDER BY r.id LIMIT 1
+            )
+        END END),
+        CASE WHEN c.before IS NOT NULL THEN c.after || c.before || jsonb_build_object('raw', c.before_raw) END,
         c.provider, c.event_id, c.event_at, c.changed_at
     FROM unnest(p_ids) AS a (id)
     CROSS JOIN LATERAL (
         SELECT i.* FROM capydb_auth.changes AS i WHERE i.id = a.id LIMIT 1
     ) AS c
-    CROSS JOIN LATERAL (SELECT c.before IS NOT NULL AND 'raw' = ANY (c.changed) AS raw_changed) AS b
     -- By all columns of the index, so that no plan can walk through the feed by id.
     LEFT JOIN LATERAL (
-        SELECT i.raw
+        SELECT i.id, i.before_raw
         FROM capydb_auth.changes AS i
-        WHERE b.raw_changed
-          AND (i.record_id, i.record_type, i.id) >= (c.record_id, c.record_type, 0)
-          AND (i.record_id, i.record_type, i.id) < (c.record_id, c.record_type, c.id)
-        ORDER BY i.record_id DESC, i.record_type DESC, i.id DESC
+        WHERE (i.record_id, i.record_type, i.id) > (c.record_id, c.record_type, c.id)
+          AND (i.record_id, i.record_type, i.id) <= (c.record_id, c.record_type, 9223372036854775807)
+          AND i.kind <> 'erased'
+        ORDER BY i.record_id, i.record_type, i.id
         LIMIT 1
-    ) AS p ON true;
+    ) AS n ON true;
 END;
 $$;
 
@@ -2864,7 +2898,7 @@ BEGIN
     );
     IF change_id IS NULL THEN
         INSERT INTO capydb_auth.changes (
-            record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at, changed_at
+            record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at, changed_at
         )
         VALUES (
             'user', p_user_id, 'erased', '{}', NULL,
@@ -3839,7 +3873,41 @@ CREATE FUNCTION capydb_auth.record_states(p_first bigint[], p_last bigint[], p_a
 BEGIN
     RETURN QUERY
     SELECT
-        l.id, l.record_type, l.record_id, s.after || jsonb_build_object('raw', s.raw), f.before_row,
+        l.id, l.record_type, l.record_id,
+        s.after || jsonb_build_object('raw', CASE WHEN n.id IS NOT NULL THEN n.before_raw ELSE CASE
+            WHEN s.kind = 'erased' THEN NULL
+            WHEN s.record_type = 'organization' THEN (
+                SELECT r.raw FROM capydb_auth.organizations AS r
+                WHERE (r.id) >= (s.record_id)
+                  AND (r.id) <= (s.record_id)
+                ORDER BY r.id LIMIT 1
+            )
+            WHEN s.record_type = 'user' THEN (
+                SELECT r.raw FROM capydb_auth.users AS r
+                WHERE (r.id) >= (s.record_id)
+                  AND (r.id) <= (s.record_id)
+                ORDER BY r.id LIMIT 1
+            )
+            WHEN s.record_type = 'membership' THEN (
+                SELECT r.raw FROM capydb_auth.memberships AS r
+                WHERE (r.organization_id, r.user_id) >= (s.after ->> 'organization_id', s.after ->> 'user_id')
+                  AND (r.organization_id, r.user_id) <= (s.after ->> 'organization_id', s.after ->> 'user_id')
+                ORDER BY r.organization_id, r.user_id LIMIT 1
+            )
+            WHEN s.record_type = 'invitation' THEN (
+                SELECT r.raw FROM capydb_auth.invitations AS r
+                WHERE (r.id) >= (s.record_id)
+                  AND (r.id) <= (s.record_id)
+                ORDER BY r.id LIMIT 1
+            )
+            WHEN s.record_type = 'session' THEN (
+                SELECT r.raw FROM capydb_auth.sessions AS r
+                WHERE (r.id) >= (s.record_id)
+                  AND (r.id) <= (s.record_id)
+                ORDER BY r.id LIMIT 1
+            )
+        END END),
+        f.before_row,
         l.provider, l.event_id, l.event_at, l.changed_at, l.kind
     FROM unnest(p_first, p_last, p_as_of) AS p (first_id, last_id, as_of)
     CROSS JOIN LATERAL (
@@ -3852,13 +3920,23 @@ BEGIN
     CROSS JOIN LATERAL capydb_auth.changes_by_id(ARRAY[CASE WHEN l.kind = 'erased' THEN l.id ELSE p.first_id END]) AS f
     -- By all columns of the index, so that no plan can walk through the feed by id.
     CROSS JOIN LATERAL (
-        SELECT i.after, i.raw
+        SELECT i.id, i.record_type, i.record_id, i.kind, i.after
         FROM capydb_auth.changes AS i
         WHERE (i.record_id, i.record_type, i.id) >= (l.record_id, l.record_type, l.id)
           AND (i.record_id, i.record_type, i.id) <= (l.record_id, l.record_type, greatest(p.as_of, l.id))
         ORDER BY i.record_id DESC, i.record_type DESC, i.id DESC
         LIMIT 1
-    ) AS s;
+    ) AS s
+    -- The change that replaced raw, as in changes_by_id.
+    LEFT JOIN LATERAL (
+        SELECT i.id, i.before_raw
+        FROM capydb_auth.changes AS i
+        WHERE (i.record_id, i.record_type, i.id) > (s.record_id, s.record_type, s.id)
+          AND (i.record_id, i.record_type, i.id) <= (s.record_id, s.record_type, 9223372036854775807)
+          AND i.kind <> 'erased'
+        ORDER BY i.record_id, i.record_type, i.id
+        LIMIT 1
+    ) AS n ON true;
 END;
 $$;
 
@@ -4177,7 +4255,7 @@ CREATE TABLE capydb_auth.changes (
     changed text[] NOT NULL,
     before jsonb,
     after jsonb NOT NULL,
-    raw jsonb,
+    before_raw jsonb,
     provider text NOT NULL,
     event_id text NOT NULL,
     event_at timestamp with time zone NOT NULL,
@@ -4196,11 +4274,11 @@ COMMENT ON COLUMN capydb_auth.changes.record_id IS 'The provider''s id of the re
 
 COMMENT ON COLUMN capydb_auth.changes.changed IS 'The columns that changed.';
 
-COMMENT ON COLUMN capydb_auth.changes.before IS 'The changed columns before the change, except raw, which the previous change of the record has; NULL where the record was new.';
+COMMENT ON COLUMN capydb_auth.changes.before IS 'The changed columns before the change, except raw; NULL where the record was new.';
 
 COMMENT ON COLUMN capydb_auth.changes.after IS 'All mirrored columns after the change, except raw.';
 
-COMMENT ON COLUMN capydb_auth.changes.raw IS 'The column raw after the change.';
+COMMENT ON COLUMN capydb_auth.changes.before_raw IS 'The column raw before the change. raw after it is the before_raw of the record''s next change, or in the record''s own row; record_changes shows both.';
 
 COMMENT ON COLUMN capydb_auth.changes.event_at IS 'The provider''s clock of the event.';
 
@@ -4563,6 +4641,54 @@ COMMENT ON COLUMN capydb_auth.reconcile_findings.columns IS 'The columns that di
 
 COMMENT ON COLUMN capydb_auth.reconcile_findings.state IS 'none: nothing to do; open: this record is still to be read from the provider; found: certain to differ; repaired; failed; recent: left to the next run, because the mirror has heard of something that the provider''s answer may not know.';
 
+CREATE TABLE capydb_auth.sessions (
+    id text NOT NULL,
+    user_id text,
+    status text,
+    created_at timestamp with time zone,
+    last_active_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    raw jsonb,
+    provider text,
+    last_event_processed timestamp with time zone,
+    last_event_id text COLLATE pg_catalog."C",
+    last_event_sent_at timestamp with time zone,
+    last_event_fields integer DEFAULT 0 NOT NULL,
+    field_versions jsonb
+)
+WITH (fillfactor='70');
+
+COMMENT ON TABLE capydb_auth.sessions IS 'Sessions of users, without anything that one could sign in with. Maintained by authsync: read it, do not write to it.';
+
+COMMENT ON COLUMN capydb_auth.sessions.id IS 'The provider''s id of the session.';
+
+COMMENT ON COLUMN capydb_auth.sessions.user_id IS 'users.id.';
+
+COMMENT ON COLUMN capydb_auth.sessions.status IS 'As the provider spells it: active, ended, revoked ….';
+
+COMMENT ON COLUMN capydb_auth.sessions.created_at IS 'When the user signed in.';
+
+COMMENT ON COLUMN capydb_auth.sessions.last_active_at IS 'When the session was last used, as far as the provider has reported it.';
+
+COMMENT ON COLUMN capydb_auth.sessions.expires_at IS 'Until when the session is valid.';
+
+COMMENT ON COLUMN capydb_auth.sessions.ended_at IS 'When the session ended, was removed or revoked; NULL: no such event has come.';
+
+COMMENT ON COLUMN capydb_auth.sessions.raw IS 'The provider''s session object, without tokens.';
+
+COMMENT ON COLUMN capydb_auth.sessions.provider IS 'The provider of the newest event about the session.';
+
+COMMENT ON COLUMN capydb_auth.sessions.last_event_processed IS 'Provider clock of the newest event about the session.';
+
+COMMENT ON COLUMN capydb_auth.sessions.last_event_id IS 'The event that set the columns in last_event_fields.';
+
+COMMENT ON COLUMN capydb_auth.sessions.last_event_sent_at IS 'When that event was sent: the second part of its version.';
+
+COMMENT ON COLUMN capydb_auth.sessions.last_event_fields IS 'The columns whose version is (last_event_processed, last_event_sent_at, last_event_id), as a sum; see users.last_event_fields.';
+
+COMMENT ON COLUMN capydb_auth.sessions.field_versions IS 'What last_event_fields cannot say; see session_sources and merge_record.';
+
 CREATE VIEW capydb_auth.record_changes WITH (security_invoker='true') AS
  SELECT c.id,
     c.record_type,
@@ -4570,19 +4696,55 @@ CREATE VIEW capydb_auth.record_changes WITH (security_invoker='true') AS
     c.kind,
     c.changed,
         CASE
-            WHEN ((c.before IS NOT NULL) AND ('raw'::text = ANY (c.changed))) THEN (c.before || COALESCE(( SELECT jsonb_build_object('raw', p.raw) AS jsonb_build_object
-               FROM capydb_auth.changes p
-              WHERE ((ROW(p.record_id, p.record_type, p.id) >= ROW(c.record_id, c.record_type, 0)) AND (ROW(p.record_id, p.record_type, p.id) < ROW(c.record_id, c.record_type, c.id)))
-              ORDER BY p.record_id DESC, p.record_type DESC, p.id DESC
-             LIMIT 1), '{}'::jsonb))
+            WHEN ((c.before IS NOT NULL) AND ('raw'::text = ANY (c.changed))) THEN (c.before || jsonb_build_object('raw', c.before_raw))
             ELSE c.before
         END AS before,
-    ( SELECT jsonb_object_agg(n.name,
+    ( SELECT jsonb_object_agg(a.name,
                 CASE
-                    WHEN (n.name = 'raw'::text) THEN c.raw
-                    ELSE (c.after -> n.name)
+                    WHEN (a.name = 'raw'::text) THEN ( SELECT
+                            CASE
+                                WHEN (n.id IS NOT NULL) THEN n.before_raw
+                                ELSE
+                                CASE
+                                    WHEN (c.kind = 'erased'::text) THEN NULL::jsonb
+                                    WHEN (c.record_type = 'organization'::text) THEN ( SELECT r.raw
+                                       FROM capydb_auth.organizations r
+                                      WHERE ((r.id >= c.record_id) AND (r.id <= c.record_id))
+                                      ORDER BY r.id
+                                     LIMIT 1)
+                                    WHEN (c.record_type = 'user'::text) THEN ( SELECT r.raw
+                                       FROM capydb_auth.users r
+                                      WHERE ((r.id >= c.record_id) AND (r.id <= c.record_id))
+                                      ORDER BY r.id
+                                     LIMIT 1)
+                                    WHEN (c.record_type = 'membership'::text) THEN ( SELECT r.raw
+                                       FROM capydb_auth.memberships r
+                                      WHERE ((ROW(r.organization_id, r.user_id) >= ROW((c.after ->> 'organization_id'::text), (c.after ->> 'user_id'::text))) AND (ROW(r.organization_id, r.user_id) <= ROW((c.after ->> 'organization_id'::text), (c.after ->> 'user_id'::text))))
+                                      ORDER BY r.organization_id, r.user_id
+                                     LIMIT 1)
+                                    WHEN (c.record_type = 'invitation'::text) THEN ( SELECT r.raw
+                                       FROM capydb_auth.invitations r
+                                      WHERE ((r.id >= c.record_id) AND (r.id <= c.record_id))
+                                      ORDER BY r.id
+                                     LIMIT 1)
+                                    WHEN (c.record_type = 'session'::text) THEN ( SELECT r.raw
+                                       FROM capydb_auth.sessions r
+                                      WHERE ((r.id >= c.record_id) AND (r.id <= c.record_id))
+                                      ORDER BY r.id
+                                     LIMIT 1)
+                                    ELSE NULL::jsonb
+                                END
+                            END AS "case"
+                       FROM (( VALUES (true)) one
+                         LEFT JOIN LATERAL ( SELECT i.id,
+                                i.before_raw
+                               FROM capydb_auth.changes i
+                              WHERE ((ROW(i.record_id, i.record_type, i.id) > ROW(c.record_id, c.record_type, c.id)) AND (ROW(i.record_id, i.record_type, i.id) <= ROW(c.record_id, c.record_type, '9223372036854775807'::bigint)) AND (i.kind <> 'erased'::text))
+                              ORDER BY i.record_id, i.record_type, i.id
+                             LIMIT 1) n ON (true)))
+                    ELSE (c.after -> a.name)
                 END) AS jsonb_object_agg
-           FROM unnest(c.changed) n(name)) AS after,
+           FROM unnest(c.changed) a(name)) AS after,
     c.provider,
     c.event_id,
     c.event_at,
@@ -4636,54 +4798,6 @@ CREATE TABLE capydb_auth.schema_objects (
 COMMENT ON TABLE capydb_auth.schema_objects IS 'What authsync created in this schema, and its definition then; anything else in the schema is left alone.';
 
 COMMENT ON COLUMN capydb_auth.schema_objects.definition IS 'What the catalog said of it when it was made; of code, a digest of that.';
-
-CREATE TABLE capydb_auth.sessions (
-    id text NOT NULL,
-    user_id text,
-    status text,
-    created_at timestamp with time zone,
-    last_active_at timestamp with time zone,
-    expires_at timestamp with time zone,
-    ended_at timestamp with time zone,
-    raw jsonb,
-    provider text,
-    last_event_processed timestamp with time zone,
-    last_event_id text COLLATE pg_catalog."C",
-    last_event_sent_at timestamp with time zone,
-    last_event_fields integer DEFAULT 0 NOT NULL,
-    field_versions jsonb
-)
-WITH (fillfactor='70');
-
-COMMENT ON TABLE capydb_auth.sessions IS 'Sessions of users, without anything that one could sign in with. Maintained by authsync: read it, do not write to it.';
-
-COMMENT ON COLUMN capydb_auth.sessions.id IS 'The provider''s id of the session.';
-
-COMMENT ON COLUMN capydb_auth.sessions.user_id IS 'users.id.';
-
-COMMENT ON COLUMN capydb_auth.sessions.status IS 'As the provider spells it: active, ended, revoked ….';
-
-COMMENT ON COLUMN capydb_auth.sessions.created_at IS 'When the user signed in.';
-
-COMMENT ON COLUMN capydb_auth.sessions.last_active_at IS 'When the session was last used, as far as the provider has reported it.';
-
-COMMENT ON COLUMN capydb_auth.sessions.expires_at IS 'Until when the session is valid.';
-
-COMMENT ON COLUMN capydb_auth.sessions.ended_at IS 'When the session ended, was removed or revoked; NULL: no such event has come.';
-
-COMMENT ON COLUMN capydb_auth.sessions.raw IS 'The provider''s session object, without tokens.';
-
-COMMENT ON COLUMN capydb_auth.sessions.provider IS 'The provider of the newest event about the session.';
-
-COMMENT ON COLUMN capydb_auth.sessions.last_event_processed IS 'Provider clock of the newest event about the session.';
-
-COMMENT ON COLUMN capydb_auth.sessions.last_event_id IS 'The event that set the columns in last_event_fields.';
-
-COMMENT ON COLUMN capydb_auth.sessions.last_event_sent_at IS 'When that event was sent: the second part of its version.';
-
-COMMENT ON COLUMN capydb_auth.sessions.last_event_fields IS 'The columns whose version is (last_event_processed, last_event_sent_at, last_event_id), as a sum; see users.last_event_fields.';
-
-COMMENT ON COLUMN capydb_auth.sessions.field_versions IS 'What last_event_fields cannot say; see session_sources and merge_record.';
 
 CREATE VIEW capydb_auth.session_sources WITH (security_invoker='true') AS
  SELECT u.id AS session_id,

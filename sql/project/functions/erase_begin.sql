@@ -43,7 +43,7 @@ BEGIN
     );
     IF change_id IS NULL THEN
         INSERT INTO capydb_auth.changes (
-            record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at, changed_at
+            record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at, changed_at
         )
         VALUES (
             'user', p_user_id, 'erased', '{}', NULL,
