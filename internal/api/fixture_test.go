@@ -31,6 +31,7 @@ import (
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/record"
+	"github.com/authsync/authsync/internal/retention"
 	"github.com/authsync/authsync/internal/seal"
 	"github.com/authsync/authsync/internal/sync/refresh"
 	"github.com/authsync/authsync/internal/sync/source"
@@ -193,6 +194,7 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, mirr
 	quiet := slog.New(slog.DiscardHandler)
 	b.store, err = project.NewStore(project.Config{
 		Pool: b.pool, Keyring: ring, Mirror: installer, Targets: egress.New(egress.Config{}), Log: quiet, Destinations: fakeTypes{}, Now: b.now,
+		Retention: retention.Defaults{Inbox: 720 * time.Hour, Ledger: 720 * time.Hour, Changes: 36 * time.Hour},
 	})
 	require.NoError(t, err)
 	jobs, err := inbox.NewJobs(quiet)

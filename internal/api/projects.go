@@ -28,14 +28,24 @@ func projectOf(p project.Project) wire.Project {
 	if p.Database != "" {
 		b.Database = &p.Database
 	}
+	b.KeepDays = wire.KeepDays{Inbox: p.Keep.Inbox, Ledger: p.Keep.Ledger, Changes: p.Keep.Changes, Deliveries: p.Keep.Deliveries}
+	b.Retention = make(map[string]wire.Retention, len(p.Kept))
+	for part, period := range p.Kept {
+		r := wire.Retention{Source: period.Source}
+		if period.Keep > 0 {
+			r.Days = new(period.Days())
+		}
+		b.Retention[string(part)] = r
+	}
 	return b
 }
 
 func (a *API) createProject(r *http.Request) (answer, error) {
 	var in struct {
-		Name        string  `json:"name"`
-		DatabaseURL *string `json:"database_url"`
-		Adopt       bool    `json:"adopt"`
+		Name        string       `json:"name"`
+		DatabaseURL *string      `json:"database_url"`
+		Adopt       bool         `json:"adopt"`
+		KeepDays    project.Keep `json:"keep_days"`
 	}
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
@@ -49,7 +59,9 @@ func (a *API) createProject(r *http.Request) (answer, error) {
 	} else if in.Adopt {
 		return answer{}, wrongField("adopt", "adopt is for a mirror that is there already: give its database_url as well")
 	}
-	p, err := a.config.Store.CreateProject(r.Context(), in.Name, databaseURL, in.Adopt)
+	p, err := a.config.Store.Create(r.Context(), project.NewProject{
+		Name: in.Name, DatabaseURL: databaseURL, Adopt: in.Adopt, Keep: in.KeepDays,
+	})
 	if err != nil {
 		return answer{}, err
 	}
@@ -92,20 +104,21 @@ func (a *API) updateProject(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	var in struct {
-		Name        *string `json:"name"`
-		DatabaseURL *string `json:"database_url"`
-		Adopt       bool    `json:"adopt"`
+		Name        *string      `json:"name"`
+		DatabaseURL *string      `json:"database_url"`
+		Adopt       bool         `json:"adopt"`
+		KeepDays    project.Keep `json:"keep_days"`
 	}
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
-	if in.Name == nil && in.DatabaseURL == nil {
-		return answer{}, wrong(inBody, "name", problem.Missing, "give what to change: name, database_url, or both")
+	if in.Name == nil && in.DatabaseURL == nil && len(in.KeepDays) == 0 {
+		return answer{}, wrong(inBody, "name", problem.Missing, "give what to change: name, database_url or keep_days")
 	}
 	if in.Adopt && in.DatabaseURL == nil {
 		return answer{}, wrongField("adopt", "adopt is for the mirror of another database: give its database_url as well")
 	}
-	change := project.ProjectChange{Name: in.Name, DatabaseURL: in.DatabaseURL, Adopt: in.Adopt}
+	change := project.ProjectChange{Name: in.Name, DatabaseURL: in.DatabaseURL, Adopt: in.Adopt, Keep: in.KeepDays}
 	if p, err = a.config.Store.UpdateProject(r.Context(), p.ID, change); err != nil {
 		return answer{}, err
 	}

@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -52,6 +53,51 @@ func TestProjectLivesAndGoes(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, b.call(t, http.MethodDelete, "/projects/shop", "").status)
 	b.call(t, http.MethodGet, "/projects/shop", "").refused(t, http.StatusNotFound, "no project")
 	b.call(t, http.MethodDelete, "/projects/shop", "").refused(t, http.StatusNotFound, "no project")
+}
+
+func TestRetentionOfAProject(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	made := b.call(t, http.MethodPost, "/projects", `{"name": "shop", "database_url": "`+someURL+`", "keep_days": {"inbox": 5, "deliveries": 7}}`)
+	require.Equal(t, http.StatusCreated, made.status, made.text)
+	kept := func(body map[string]any) string {
+		t.Helper()
+		text, err := json.Marshal(body["retention"])
+		require.NoError(t, err)
+		return string(text)
+	}
+	of := func(inbox, ledger, changes, deliveries string) string {
+		return `{"changes":{` + changes + `},"deliveries":{` + deliveries + `},"inbox":{` + inbox + `},"ledger":{` + ledger + `}}`
+	}
+	const servers = `"days":2,"source":"server"`
+	require.Equal(t, map[string]any{"inbox": 5.0, "ledger": nil, "changes": nil, "deliveries": 7.0}, made.body["keep_days"])
+	require.Equal(t, of(`"days":5,"source":"project"`, `"days":30,"source":"server"`, servers, `"days":7,"source":"project"`), kept(made.body))
+
+	patch := func(days string) reply {
+		return b.call(t, http.MethodPatch, "/projects/shop", `{"keep_days": `+days+`}`)
+	}
+	changed := patch(`{"inbox": 45, "deliveries": null}`)
+	require.Equal(t, http.StatusOK, changed.status, changed.text)
+	require.Equal(t, of(`"days":45,"source":"project"`, `"days":45,"source":"raised"`, servers, `"days":null,"source":"server"`), kept(changed.body))
+	require.Equal(t, changed.body, b.call(t, http.MethodGet, "/projects/shop", "").body)
+
+	for days, want := range map[string]string{
+		`{"ledger": 44}`:              "keep_days.ledger is 44: must be at least 45",
+		`{"inbox": 3, "ledger": 6}`:   "keep_days.ledger is 6: must be at least 7",
+		`{"inbox": 401}`:              "keep_days.inbox is 401: must be 1 to 400 days",
+		`{"changes": 0}`:              "keep_days.changes is 0: must be 1 to 3650 days",
+		`{"outcomes": 3}`:             "keep_days has \"outcomes\"",
+		`{"inbox": 46, "ledger": 45}`: "keep_days.ledger is 45: must be at least 46",
+	} {
+		patch(days).refused(t, http.StatusUnprocessableEntity, want)
+	}
+	require.Equal(t, changed.body, b.call(t, http.MethodGet, "/projects/shop", "").body, "nothing of it was stored")
+	require.Equal(t, http.StatusOK, patch(`{"ledger": 45}`).status)
+	patch(`{"inbox": 46}`).refused(t, http.StatusUnprocessableEntity, "must be at least 46")
+	refused := b.call(t, http.MethodPost, "/projects", `{"name": "other", "database_url": "`+someURL+`", "keep_days": {"inbox": 0}}`)
+	refused.refused(t, http.StatusUnprocessableEntity, "keep_days.inbox is 0")
+	require.Contains(t, refused.text, `"field":"keep_days.inbox"`)
+	b.call(t, http.MethodGet, "/projects/other", "").refused(t, http.StatusNotFound, "no project")
 }
 
 func TestListsComeInPages(t *testing.T) {

@@ -257,6 +257,7 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 	ofStore := project.Config{
 		Pool: a.people, Keyring: a.keyring, Mirror: a.mirrors, Targets: a.guard, Tenants: a.tenants, CheckSource: a.checkSource, Log: a.log,
 		AccountMark:  a.accountMark,
+		Retention:    a.settings.Retention(),
 		Destinations: destinationTypes{a.guard.CheckURL},
 	}
 	if a.Store, err = project.NewStore(ofStore); err != nil {

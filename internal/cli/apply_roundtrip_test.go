@@ -27,6 +27,7 @@ version: 1
 projects:
   "123":
     database_url: {env: PROJECT_123_DATABASE_URL}
+    keep_days: {inbox: 5, ledger: 9, deliveries: 100}
     integrations:
       auth0:
         credentials:

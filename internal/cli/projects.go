@@ -32,6 +32,7 @@ func (s *session) printProjects(projects ...client.Project) error {
 func (s *session) newProjectsCreate() *cobra.Command {
 	from := source{flag: "database-url"}
 	adopt := false
+	var keep []string
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create a project",
@@ -44,7 +45,10 @@ GRANT CREATE ON DATABASE shop TO authsync. It does not need superuser rights.
 
 The mirror in a database belongs to one project, so that two cannot mix their users.
 Use --adopt for a mirror whose project was deleted while the database was down, or for
-a copy of a project's database.`,
+a copy of a project's database.
+
+With --keep a part of the project's history is kept for a number of days of its own:
+inbox (messages and outcomes), ledger, changes or deliveries.`,
 		Example: "  authsync projects create shop --database-url-env SHOP_DATABASE_URL\n" +
 			"  pass show shop/db-url | authsync projects create shop --database-url-file -\n" +
 			"  authsync projects create playground",
@@ -62,6 +66,9 @@ a copy of a project's database.`,
 				in["database_url"] = databaseURL
 				in["adopt"] = adopt
 			}
+			if err := addKeep(in, keep); err != nil {
+				return err
+			}
 			c, err := s.client()
 			if err != nil {
 				return err
@@ -76,6 +83,7 @@ a copy of a project's database.`,
 			return s.printProjects(p)
 		},
 	}
+	keepFlag(cmd, &keep)
 	cmd.Flags().StringVar(&from.file, "database-url-file", "", "file with the database's connection URL; - is standard input")
 	cmd.Flags().StringVar(&from.env, "database-url-env", "", "environment variable with the database's connection URL")
 	cmd.Flags().BoolVar(&adopt, "adopt", false, "adopt a mirror that belonged to another project")
@@ -132,6 +140,9 @@ func (s *session) newProjectsShow() *cobra.Command {
 				}{p, integrations})
 			}
 			if err := s.printProjects(p); err != nil {
+				return err
+			}
+			if err := s.printRetention(p); err != nil {
 				return err
 			}
 			if r := p.MirrorRepair; r != nil {

@@ -9,6 +9,8 @@ const MaxPauseReason = wire.MaxPauseReason
 
 type (
 	Project            = wire.Project
+	KeepDays           = wire.KeepDays
+	Retention          = wire.Retention
 	Integration        = wire.Integration
 	CredentialState    = wire.CredentialState
 	Pull               = wire.Pull

@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/clientaddr"
 	"github.com/authsync/authsync/internal/egress"
 	"github.com/authsync/authsync/internal/pasted"
+	"github.com/authsync/authsync/internal/retention"
 )
 
 // Lookup returns the value of an environment variable. An empty value counts as unset, and
@@ -100,6 +101,9 @@ type Config struct {
 	MetricsListen       string
 	DrainDelay          time.Duration
 	InboxRetention      time.Duration
+	LedgerRetention     time.Duration
+	ChangesRetention    time.Duration
+	DeliveriesRetention time.Duration
 	ProjectQuotaBytes   int64
 	DatabaseLimitBytes  int64
 	Workers             int
@@ -177,4 +181,11 @@ func joinLine(errs []error) error {
 		texts[i] = err.Error()
 	}
 	return errors.New(strings.Join(texts, "; "))
+}
+
+// Retention is how long what a project has no setting for is kept.
+func (c *Config) Retention() retention.Defaults {
+	return retention.Defaults{
+		Inbox: c.InboxRetention, Ledger: c.LedgerRetention, Changes: c.ChangesRetention, Deliveries: c.DeliveriesRetention,
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/retention"
 )
 
 func lookup(env map[string]string) config.Lookup {
@@ -53,6 +54,9 @@ func TestLoad(t *testing.T) {
 			"AUTHSYNC_METRICS_LISTEN":         "127.0.0.1:9100",
 			"AUTHSYNC_DRAIN_DELAY":            "3s",
 			"AUTHSYNC_INBOX_RETENTION":        "0",
+			"AUTHSYNC_LEDGER_RETENTION":       "24h",
+			"AUTHSYNC_CHANGES_RETENTION":      "48h",
+			"AUTHSYNC_DELIVERIES_RETENTION":   "72h",
 			"AUTHSYNC_PROJECT_QUOTA_BYTES":    "1073741824",
 			"AUTHSYNC_WORKERS":                "3",
 			"AUTHSYNC_DATABASE_CONNECTIONS":   "5",
@@ -83,7 +87,7 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, "10.0.0.0/8,192.0.2.7", c.TrustedProxies.String())
 		require.Equal(t, "127.0.0.1:9100", c.MetricsListen)
 		require.Equal(t, 3*time.Second, c.DrainDelay)
-		require.Zero(t, c.InboxRetention)
+		require.Equal(t, retention.Defaults{Ledger: 24 * time.Hour, Changes: 48 * time.Hour, Deliveries: 72 * time.Hour}, c.Retention())
 		require.EqualValues(t, 1<<30, c.ProjectQuotaBytes)
 		require.Equal(t, 3, c.Workers)
 		require.Equal(t, 5, c.DatabaseConnections)

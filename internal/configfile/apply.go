@@ -217,13 +217,16 @@ func (a *Applier) withAdvice(err error) error {
 	return err
 }
 
-func (a *Applier) project(ctx context.Context, c Change, path string, secrets map[string]any) error {
+func (a *Applier) project(ctx context.Context, c Change, path string, body map[string]any) error {
+	for _, s := range c.Settings {
+		body[s.member] = c.file.given[s.member]
+	}
 	method := http.MethodPatch
 	if c.Action == Create {
 		method, path = http.MethodPost, "/projects"
-		secrets["name"] = c.Name
+		body["name"] = c.Name
 	}
-	return a.Client.Do(ctx, method, path, secrets, nil)
+	return a.Client.Do(ctx, method, path, body, nil)
 }
 
 // destination makes or changes one. A pause is a call of its own: of a new destination that is to be paused, changes of

@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/destination/registry"
 	"github.com/authsync/authsync/internal/provider"
 	providers "github.com/authsync/authsync/internal/provider/registry"
+	"github.com/authsync/authsync/internal/retention"
 	"github.com/authsync/authsync/internal/strictyaml"
 )
 
@@ -35,6 +36,7 @@ func (r *reader) check(f *File) {
 		if p.DatabaseURL != nil {
 			r.reference(strictyaml.Join(path, "database_url"), *p.DatabaseURL)
 		}
+		r.keepDays(strictyaml.Join(path, keepDays), p.KeepDays)
 		integrations := map[string]Integration{}
 		for written, i := range p.Integrations {
 			canonical := r.integration(strictyaml.Join(strictyaml.Join(path, "integrations"), written), written, i)
@@ -171,4 +173,25 @@ func build(typ destination.Type, d Destination) error {
 	}
 	capabilities := made.Traits()
 	return capabilities.CheckEventTypes(typ.Name(), d.EventTypes)
+}
+
+// keepDays checks what needs no server. Whether the ledger is kept long enough depends on the server's defaults.
+func (r *reader) keepDays(path string, k *KeepDays) {
+	if k == nil {
+		return
+	}
+	days := map[string]*int{"inbox": &k.Inbox, "ledger": &k.Ledger, "changes": &k.Changes, "deliveries": &k.Deliveries}
+	for _, name := range slices.Sorted(maps.Keys(days)) {
+		at := r.ValueAt(strictyaml.Join(path, name))
+		if at == nil {
+			continue
+		}
+		limit := retention.MaxDays
+		if name == string(retention.Inbox) {
+			limit = retention.MaxInboxDays
+		}
+		if n := *days[name]; n < retention.MinDays || n > limit {
+			r.Fail(at, "%s is %d: must be %d to %d days; leave it out for the server's default", name, n, retention.MinDays, limit)
+		}
+	}
 }

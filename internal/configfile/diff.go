@@ -95,7 +95,7 @@ func (f File) objects() []object {
 	var all []object
 	for _, project := range slices.Sorted(maps.Keys(f.Projects)) {
 		p := f.Projects[project]
-		made := object{ProjectObject, project, project, nil, nil, map[string]Reference{}}
+		made := object{ProjectObject, project, project, p.settings(), p.given(), map[string]Reference{}}
 		if p.DatabaseURL != nil {
 			made.secrets["database_url"] = *p.DatabaseURL
 		}

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/authsync/authsync/internal/destination"
@@ -38,9 +39,49 @@ type File struct {
 // Project is a project of a File.
 type Project struct {
 	DatabaseURL  *Reference             `json:"database_url,omitempty" doc:"The connection URL of the project's database. A new project without one gets a database on the control server."`
+	KeepDays     *KeepDays              `json:"keep_days,omitempty" doc:"How many days parts of the project's history are kept. A part that is missing here is kept as long as the server's default."`
 	Integrations map[string]Integration `json:"integrations,omitempty" doc:"The integrations by provider."`
 	Destinations map[string]Destination `json:"destinations,omitempty" doc:"The destinations by name."`
 }
+
+// KeepDays is how many days parts of a Project's history are kept.
+type KeepDays struct {
+	Inbox      int `json:"inbox,omitempty" doc:"Messages and the outcomes of their events: 1 to 400."`
+	Ledger     int `json:"ledger,omitempty" doc:"Ids of processed events: at least 7, and at least as long as messages are kept."`
+	Changes    int `json:"changes,omitempty" doc:"Changes in the feed: 1 to 3650. The newest one of each record stays."`
+	Deliveries int `json:"deliveries,omitempty" doc:"Finished deliveries: 1 to 3650."`
+}
+
+// days are the settings by name; those that are missing have the server's default.
+func (k *KeepDays) days() map[string]any {
+	days := map[string]any{}
+	if k == nil {
+		return days
+	}
+	for name, n := range map[string]int{"inbox": k.Inbox, "ledger": k.Ledger, "changes": k.Changes, "deliveries": k.Deliveries} {
+		if n != 0 {
+			days[name] = json.Number(strconv.Itoa(n))
+		}
+	}
+	return days
+}
+
+// settings are what can be compared of a project.
+func (p Project) settings() map[string]any {
+	if days := p.KeepDays.days(); len(days) > 0 {
+		return map[string]any{keepDays: days}
+	}
+	return nil
+}
+
+// given are the settings of a project in the form in which the API takes them: what is missing has the server's default.
+func (p Project) given() map[string]any {
+	days := map[string]any{"inbox": nil, "ledger": nil, "changes": nil, "deliveries": nil}
+	maps.Copy(days, p.KeepDays.days())
+	return map[string]any{keepDays: days}
+}
+
+const keepDays = "keep_days"
 
 // Integration is an integration of a Project. Options are those of provider.Options.
 type Integration struct {

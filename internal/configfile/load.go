@@ -82,7 +82,7 @@ func (l *loader) project(ctx context.Context, c *client.Client, p client.Project
 	}
 	all := Project{
 		DatabaseURL:  l.reference(p.Name, "database_url"),
-		Integrations: map[string]Integration{}, Destinations: map[string]Destination{},
+		Integrations: map[string]Integration{}, Destinations: map[string]Destination{}, KeepDays: keepOf(p.KeepDays),
 	}
 	for _, i := range integrations {
 		if all.Integrations[i.Provider], err = l.integration(p.Name, i); err != nil {
@@ -95,6 +95,20 @@ func (l *loader) project(ctx context.Context, c *client.Client, p client.Project
 		}
 	}
 	return all, nil
+}
+
+// keepOf is nil where the project sets nothing.
+func keepOf(k client.KeepDays) *KeepDays {
+	days := func(n *int) int {
+		if n == nil {
+			return 0
+		}
+		return *n
+	}
+	if made := (KeepDays{days(k.Inbox), days(k.Ledger), days(k.Changes), days(k.Deliveries)}); made != (KeepDays{}) {
+		return &made
+	}
+	return nil
 }
 
 func (l *loader) integration(projectName string, i client.Integration) (Integration, error) {

@@ -54,7 +54,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		"EventType":     {shop + "    destinations: {app: {type: webhook, event_types: [user.renamed], options: {url: https://x.example.com}}}\n", `f.yaml:4:20: destination app: event_types has "user.renamed"`},
 		"OfHubSpot":     {shop + "    destinations: {crm: {type: hubspot, event_types: [organization.*]}}\n", "f.yaml:4:20: destination crm: event_types has \"organization.*\": a destination of type hubspot takes user.* only"},
 		"NaN":           {shop + "    destinations: {app: {type: webhook, options: {x: .nan}}}\n", "f.yaml:4:54: JSON, which the API speaks, has no such number"},
-		"All":           {shop + "    a: 1\n    b: 2\n", `f.yaml:4:5: unknown key "a": it takes database_url, destinations, integrations; f.yaml:5:5: unknown key "b"`},
+		"All":           {shop + "    a: 1\n    b: 2\n", `f.yaml:4:5: unknown key "a": it takes database_url, destinations, integrations, keep_days; f.yaml:5:5: unknown key "b"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -77,6 +77,7 @@ func pageNeeds() []pageNeed {
 		// What deletes comes last.
 		{"POST " + integration + "/delete", admin, false, nil},
 		{"POST " + destination + "/delete", admin, false, nil},
+		{"POST " + one + "/retention", admin, true, nil},
 		{"POST " + one + "/delete", admin, true, url.Values{"name": {"shop"}}},
 	}
 }

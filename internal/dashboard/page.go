@@ -288,6 +288,7 @@ func (d *Dashboard) pages(routes *http.ServeMux) {
 	routes.HandleFunc("GET "+NewProjectPath, d.page(only(project.Admin, newProject)))
 	routes.HandleFunc("POST "+ProjectsPath, d.act(createProject))
 	routes.HandleFunc("POST "+one, d.act(updateProject))
+	routes.HandleFunc("POST "+one+"/retention", d.act(updateRetention))
 	routes.HandleFunc("POST "+one+"/delete", d.act(deleteProject))
 	routes.HandleFunc("GET "+one+providersPath, d.page(only(project.Admin, nameProvider)))
 	d.integrationPages(routes)

@@ -3,8 +3,10 @@ package dashboard
 import (
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/authsync/authsync/internal/api/wire"
+	"github.com/authsync/authsync/internal/retention"
 )
 
 // projectForm is the form of a new project.
@@ -66,6 +68,27 @@ func updateProject(v *visit) (done, error) {
 	}
 	_, err := send[wire.Project](v, http.MethodPatch, order, "projects", v.project.ID)
 	return done{page: pathOf("projects", v.project.ID), notice: "The project is changed."}, err
+}
+
+// updateRetention sets how long the parts of the project's history are kept; an empty field is the server's default.
+func updateRetention(v *visit) (done, error) {
+	days := map[string]any{}
+	for _, part := range retention.Parts() {
+		days[string(part)] = nil
+		entered := v.entered("keep_" + string(part))
+		if entered == "" {
+			continue
+		}
+		n, err := strconv.Atoi(entered)
+		if err != nil {
+			return done{}, &problemError{
+				Status: http.StatusUnprocessableEntity, Detail: "Nothing was changed: days to keep must be whole numbers.",
+			}
+		}
+		days[string(part)] = n
+	}
+	_, err := send[wire.Project](v, http.MethodPatch, map[string]any{"keep_days": days}, "projects", v.project.ID)
+	return done{page: pathOf("projects", v.project.ID), notice: "The retention is changed."}, err
 }
 
 func deleteProject(v *visit) (done, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/record"
+	"github.com/authsync/authsync/internal/retention"
 )
 
 // projectData is the page of a project.
@@ -24,6 +25,43 @@ type projectData struct {
 	Rejected     []wire.Rejected
 	Runs         []projectRun
 	Destinations []wire.Destination
+}
+
+// keptPart is a part of the project's history, with how long it is kept.
+type keptPart struct {
+	Part      retention.Part
+	Label     string
+	Set       *int // what the project sets
+	Max       int
+	Effective string
+}
+
+// Kept are the parts of the project's history.
+func (p projectData) Kept() (all []keptPart) {
+	labels := map[retention.Part]string{
+		retention.Inbox: "Messages and outcomes", retention.Ledger: "Ledger", retention.Changes: "Changes", retention.Deliveries: "Deliveries",
+	}
+	set := retention.Settings{Inbox: p.KeepDays.Inbox, Ledger: p.KeepDays.Ledger, Changes: p.KeepDays.Changes, Deliveries: p.KeepDays.Deliveries}
+	for _, part := range retention.Parts() {
+		one := keptPart{Part: part, Label: labels[part], Set: *set.Of(part), Max: retention.MaxDays, Effective: "Kept forever"}
+		if part == retention.Inbox {
+			one.Max = retention.MaxInboxDays
+		}
+		r := p.Retention[string(part)]
+		if r.Days != nil {
+			one.Effective = "Kept for " + count(int64(*r.Days), "day")
+		}
+		switch r.Source {
+		case retention.FromServer:
+			one.Effective += ", the server's default."
+		case retention.Raised:
+			one.Effective += ", so that all messages that can be repeated are known."
+		default:
+			one.Effective += "."
+		}
+		all = append(all, one)
+	}
+	return all
 }
 
 // projectIntegration is an integration with the newest message of its provider.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/retention"
 )
 
 // maxIdentifier is NAMEDATALEN - 1: PostgreSQL silently truncates longer names.
@@ -35,7 +36,7 @@ type managed struct {
 // createWithDatabase creates a project and a database with its mirror on the control server. CREATE DATABASE
 // cannot run in a transaction, but renaming can: the database is created under a temporary name and
 // renamed in the transaction that creates the project.
-func (s *Store) createWithDatabase(ctx context.Context, project string) (p Project, err error) {
+func (s *Store) createWithDatabase(ctx context.Context, project string, keep retention.Settings) (p Project, err error) {
 	control := s.pool.Config().ConnConfig
 	unique := strings.ToLower(rand.Text()[:12])
 	m := managed{
@@ -56,7 +57,7 @@ func (s *Store) createWithDatabase(ctx context.Context, project string) (p Proje
 	}
 	name := databaseName(control.Database, project)
 	err = pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		p, err = s.insert(ctx, tx, id, project, pgdb.ManagedURL(m.role, m.password, name))
+		p, err = s.insert(ctx, tx, Project{ID: id, Name: project, Keep: keep}, pgdb.ManagedURL(m.role, m.password, name))
 		if err != nil {
 			return err
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/retention"
 	"github.com/authsync/authsync/internal/seal"
 )
 
@@ -61,8 +62,8 @@ type TargetChecker interface {
 	CheckURL(raw string) error
 }
 
-// Config configures a Store; all fields except Tenants, CheckSource, Destinations and Now are
-// required.
+// Config configures a Store; all fields except Tenants, CheckSource, Destinations, Retention and Now
+// are required.
 type Config struct {
 	Pool    *pgxpool.Pool // the control database
 	Keyring *seal.Keyring
@@ -82,6 +83,8 @@ type Config struct {
 	) (string, error)
 	// Destinations checks destinations; nil: they can be read, but not made or changed.
 	Destinations DestinationTypes
+	// Retention is how long what a project has no setting for is kept.
+	Retention retention.Defaults
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 }
@@ -96,6 +99,7 @@ type Store struct {
 	tenants          *pgdb.Tenants
 	log              *slog.Logger
 	destinationTypes DestinationTypes
+	retention        retention.Defaults
 	now              func() time.Time
 
 	checkSource func(ctx context.Context, projectID uuid.UUID, databaseURL string) error
@@ -117,7 +121,7 @@ func NewStore(c Config) (*Store, error) {
 	}
 	return &Store{
 		pool: c.Pool, keyring: c.Keyring, mirror: c.Mirror, targets: c.Targets, tenants: tenants, log: c.Log, destinationTypes: c.Destinations, now: now,
-		checkSource: c.CheckSource, accountMark: c.AccountMark,
+		retention: c.Retention, checkSource: c.CheckSource, accountMark: c.AccountMark,
 	}, nil
 }
 
@@ -128,6 +132,9 @@ type Project struct {
 	// Database is the connection URL without the password; empty if it cannot be decrypted.
 	Database  string
 	CreatedAt time.Time
+	// Keep is what the project sets of how long its history is kept; Kept is what comes of it.
+	Keep retention.Settings
+	Kept map[retention.Part]retention.Period
 }
 
 // The purpose of a sealed text; part of what binds it to its row.

@@ -11,34 +11,41 @@ import (
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/retention"
 )
 
 const (
 	selectProjectByID = `
-		SELECT id, name, database_url_sealed, created_at
+		SELECT id, name, database_url_sealed, created_at, keep_inbox, keep_ledger, keep_changes, keep_deliveries
 		FROM authsync.projects WHERE id = $1`
 
 	selectProjectByName = `
-		SELECT id, name, database_url_sealed, created_at
+		SELECT id, name, database_url_sealed, created_at, keep_inbox, keep_ledger, keep_changes, keep_deliveries
 		FROM authsync.projects WHERE name = $1`
 
 	selectProjects = `
-		SELECT id, name, database_url_sealed, created_at
+		SELECT id, name, database_url_sealed, created_at, keep_inbox, keep_ledger, keep_changes, keep_deliveries
 		FROM authsync.projects
 		WHERE name > $1 AND ($2::uuid IS NULL OR id = $2)
 		ORDER BY name LIMIT $3`
 
 	insertProject = `
-		INSERT INTO authsync.projects (id, name, database_url_sealed)
-		VALUES ($1, $2, $3)
+		INSERT INTO authsync.projects (id, name, database_url_sealed, keep_inbox, keep_ledger, keep_changes, keep_deliveries)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
 		RETURNING created_at`
 
 	updateProject = `
 		UPDATE authsync.projects
-		SET name = coalesce($2, name), database_url_sealed = coalesce($3, database_url_sealed)
+		SET name = coalesce($2, name), database_url_sealed = coalesce($3, database_url_sealed),
+			keep_inbox = $4, keep_ledger = $5, keep_changes = $6, keep_deliveries = $7
 		WHERE id = $1
-		RETURNING id, name, database_url_sealed, created_at`
+		RETURNING id, name, database_url_sealed, created_at, keep_inbox, keep_ledger, keep_changes, keep_deliveries`
+
+	lockSettings = `
+		SELECT keep_inbox, keep_ledger, keep_changes, keep_deliveries
+		FROM authsync.projects WHERE id = $1 FOR NO KEY UPDATE`
 
 	// Input is merged with the stored row, and destinations are counted.
 	lockProject = `
@@ -52,9 +59,21 @@ type projectRow struct {
 	Name              string
 	DatabaseURLSealed []byte
 	CreatedAt         time.Time
+	KeepInbox         *int
+	KeepLedger        *int
+	KeepChanges       *int
+	KeepDeliveries    *int
 }
 
-// CreateProject creates a project. It installs the mirror in the database of the URL, so that a
+// NewProject is a project to be made.
+type NewProject struct {
+	Name        string
+	DatabaseURL string // empty: a database is created
+	Adopt       bool
+	Keep        Keep
+}
+
+// Create creates a project. It installs the mirror in the database of the URL, so that a
 // wrong URL is reported immediately. With an empty URL it creates a database on the control
 // server, named after the control database and the project.
 //
@@ -65,45 +84,56 @@ type projectRow struct {
 // dies midway, either the project exists with its database, or neither does (a database without data
 // named …_new_… may be left behind and is harmless; a mirror that was installed must then be
 // adopted).
-func (s *Store) CreateProject(ctx context.Context, name, databaseURL string, adopt bool) (Project, error) {
-	if err := checkName("project", name); err != nil {
+func (s *Store) Create(ctx context.Context, in NewProject) (Project, error) {
+	if err := checkName("project", in.Name); err != nil {
 		return Project{}, err
 	}
-	_, err := s.FindProject(ctx, name)
+	keep, err := in.Keep.over(retention.Settings{}, s.retention)
+	if err != nil {
+		return Project{}, err
+	}
+	_, err = s.FindProject(ctx, in.Name)
 	switch {
 	case err == nil:
 		return Project{}, ErrNameTaken
 	case !errors.Is(err, ErrNoProject):
 		return Project{}, err
 	}
-	if databaseURL == "" {
-		return s.createWithDatabase(ctx, name)
+	if in.DatabaseURL == "" {
+		return s.createWithDatabase(ctx, in.Name, keep)
 	}
-	if databaseURL, err = s.givenURL(databaseURL); err != nil {
-		return Project{}, err
-	}
-	id := uuid.New()
-	if err := s.install(ctx, databaseURL, id, adopt); err != nil {
-		return Project{}, err
-	}
-	p, err := s.insert(ctx, s.pool, id, name, databaseURL)
+	databaseURL, err := s.givenURL(in.DatabaseURL)
 	if err != nil {
-		s.release(ctx, databaseURL, id)
+		return Project{}, err
+	}
+	made := Project{ID: uuid.New(), Name: in.Name, Keep: keep}
+	if err := s.install(ctx, databaseURL, made.ID, in.Adopt); err != nil {
+		return Project{}, err
+	}
+	p, err := s.insert(ctx, s.pool, made, databaseURL)
+	if err != nil {
+		s.release(ctx, databaseURL, made.ID)
 	}
 	return p, err
+}
+
+// CreateProject is Create with the settings that every project has.
+func (s *Store) CreateProject(ctx context.Context, name, databaseURL string, adopt bool) (Project, error) {
+	return s.Create(ctx, NewProject{Name: name, DatabaseURL: databaseURL, Adopt: adopt})
 }
 
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-func (s *Store) insert(ctx context.Context, db querier, id uuid.UUID, name, url string) (Project, error) {
-	p := Project{ID: id, Name: name, Database: s.tenants.SafeURL(url)}
+func (s *Store) insert(ctx context.Context, db querier, p Project, url string) (Project, error) {
+	p.Database, p.Kept = s.tenants.SafeURL(url), periods(p.Keep, s.retention)
 	sealed, err := s.sealURL(p.ID, url)
 	if err != nil {
 		return Project{}, err
 	}
-	rows, err := db.Query(ctx, insertProject, p.ID, p.Name, sealed)
+	rows, err := db.Query(ctx, insertProject, p.ID, p.Name, sealed,
+		p.Keep.Inbox, p.Keep.Ledger, p.Keep.Changes, p.Keep.Deliveries)
 	if err == nil {
 		p.CreatedAt, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[time.Time])
 	}
@@ -165,7 +195,8 @@ type ProjectChange struct { //nolint:revive // it is a change of a project, and 
 	// DatabaseURL moves a project to another database, or changes how to connect to the same one,
 	// for example with a new password.
 	DatabaseURL *string
-	Adopt       bool // see CreateProject
+	Adopt       bool // see Create
+	Keep        Keep
 }
 
 // UpdateProject changes a project. It first installs the mirror in the database of a new URL. Data
@@ -183,7 +214,11 @@ func (s *Store) UpdateProject(ctx context.Context, projectID uuid.UUID, c Projec
 		if err != nil {
 			return Project{}, err
 		}
-		if _, err := s.projectRow(ctx, selectProjectByID, projectID); err != nil {
+		row, err := s.projectRow(ctx, selectProjectByID, projectID)
+		if err != nil {
+			return Project{}, err
+		}
+		if _, err := c.Keep.over(row.keep(), s.retention); err != nil { // before anything is changed
 			return Project{}, err
 		}
 		if err := s.install(ctx, url, projectID, c.Adopt); err != nil {
@@ -193,20 +228,42 @@ func (s *Store) UpdateProject(ctx context.Context, projectID uuid.UUID, c Projec
 			return Project{}, err
 		}
 	}
-	rows, err := s.pool.Query(ctx, updateProject, projectID, c.Name, sealed)
-	if err != nil {
-		return Project{}, fmt.Errorf("update project: %w", err)
-	}
-	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[projectRow])
+	var row projectRow
+	err := pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
+		row, err = s.update(ctx, tx, projectID, c, sealed)
+		return err
+	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return Project{}, ErrNoProject
 	case pgdb.Code(err) == pgerrcode.UniqueViolation:
 		return Project{}, ErrNameTaken
+	case fault.Is(err, fault.Invalid):
+		return Project{}, err
 	case err != nil:
 		return Project{}, fmt.Errorf("update project: %w", err)
 	}
 	return s.project(row), nil
+}
+
+// update merges the change with the stored row, which nobody else changes meanwhile.
+func (s *Store) update(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, c ProjectChange, sealed []byte) (projectRow, error) {
+	rows, err := tx.Query(ctx, lockSettings, projectID)
+	if err != nil {
+		return projectRow{}, err
+	}
+	stored, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[retention.Settings])
+	if err != nil {
+		return projectRow{}, err
+	}
+	k, err := c.Keep.over(stored, s.retention)
+	if err != nil {
+		return projectRow{}, err
+	}
+	if rows, err = tx.Query(ctx, updateProject, projectID, c.Name, sealed, k.Inbox, k.Ledger, k.Changes, k.Deliveries); err != nil {
+		return projectRow{}, err
+	}
+	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[projectRow])
 }
 
 // DeleteProject detaches a project: its integrations and keys are deleted, and its webhooks are
@@ -280,7 +337,7 @@ func lockTheProject(ctx context.Context, tx pgx.Tx, projectID uuid.UUID) error {
 }
 
 func (s *Store) project(row projectRow) Project {
-	p := Project{ID: row.ID, Name: row.Name, CreatedAt: row.CreatedAt}
+	p := Project{ID: row.ID, Name: row.Name, CreatedAt: row.CreatedAt, Keep: row.keep(), Kept: periods(row.keep(), s.retention)}
 	if url, err := openURL(s.keyring, row.ID, row.DatabaseURLSealed); err == nil {
 		p.Database = s.tenants.SafeURL(url)
 	}

@@ -8,14 +8,30 @@ CREATE TABLE authsync.projects (
     name                text        NOT NULL,
     database_url_sealed bytea       NOT NULL,
     created_at          timestamptz NOT NULL DEFAULT now(),
+    -- squawk-ignore prefer-bigint-over-int
+    keep_inbox          integer,
+    -- squawk-ignore prefer-bigint-over-int
+    keep_ledger         integer,
+    -- squawk-ignore prefer-bigint-over-int
+    keep_changes        integer,
+    -- squawk-ignore prefer-bigint-over-int
+    keep_deliveries     integer,
     CONSTRAINT projects_pkey PRIMARY KEY (id),
     CONSTRAINT projects_name_key UNIQUE (name),
-    CONSTRAINT projects_name_check CHECK (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$')
+    CONSTRAINT projects_name_check CHECK (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+    CONSTRAINT projects_keep_check CHECK (
+        keep_inbox BETWEEN 1 AND 400 AND keep_ledger BETWEEN 1 AND 3650
+        AND keep_changes BETWEEN 1 AND 3650 AND keep_deliveries BETWEEN 1 AND 3650
+    )
 );
 
 COMMENT ON TABLE authsync.projects IS 'Tenants. Each has one PostgreSQL database that holds its mirror.';
 COMMENT ON COLUMN authsync.projects.name IS 'Name for people; the command accepts it in place of the id.';
 COMMENT ON COLUMN authsync.projects.database_url_sealed IS 'Connection URL of the project database, encrypted with a key kept outside the database.';
+COMMENT ON COLUMN authsync.projects.keep_inbox IS 'How many days messages and the outcomes of their events are kept; NULL: the server''s default, which is in no table.';
+COMMENT ON COLUMN authsync.projects.keep_ledger IS 'Likewise rows of the ledger. It is never kept for less long than messages can be repeated.';
+COMMENT ON COLUMN authsync.projects.keep_changes IS 'Likewise changes. The newest one of each record stays.';
+COMMENT ON COLUMN authsync.projects.keep_deliveries IS 'Likewise finished deliveries.';
 
 CREATE TABLE authsync.integrations (
     project_id         uuid        NOT NULL,

@@ -12,8 +12,27 @@ type Project struct {
 	// Database is the connection URL without the password; nil where it cannot be opened.
 	Database  *string   `json:"database"`
 	CreatedAt time.Time `json:"created_at"`
+	// KeepDays is what the project sets of how long its history is kept.
+	KeepDays KeepDays `json:"keep_days"`
+	// Retention is how long each part is kept, by its name: inbox, ledger, changes, deliveries.
+	Retention map[string]Retention `json:"retention"`
 	// MirrorRepair is there for one project, if its mirror had ever lost something.
 	MirrorRepair *MirrorRepair `json:"mirror_repair,omitempty"`
+}
+
+// KeepDays are settings in days; nil: the server's default.
+type KeepDays struct {
+	Inbox      *int `json:"inbox"`
+	Ledger     *int `json:"ledger"`
+	Changes    *int `json:"changes"`
+	Deliveries *int `json:"deliveries"`
+}
+
+// Retention is how long a part of a project's history is kept.
+type Retention struct {
+	Days *int `json:"days"` // nil: forever
+	// Source is project, server, or raised: the server's default would be too short.
+	Source string `json:"source"`
 }
 
 // MirrorRepair is a mirror that had lost what was applied, and how far its repair is.

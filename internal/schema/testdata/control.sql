@@ -2438,7 +2438,12 @@ CREATE TABLE authsync.projects (
     name text NOT NULL,
     database_url_sealed bytea NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    keep_inbox integer,
+    keep_ledger integer,
+    keep_changes integer,
+    keep_deliveries integer,
     erasure_key_sealed bytea,
+    CONSTRAINT projects_keep_check CHECK ((((keep_inbox >= 1) AND (keep_inbox <= 400)) AND ((keep_ledger >= 1) AND (keep_ledger <= 3650)) AND ((keep_changes >= 1) AND (keep_changes <= 3650)) AND ((keep_deliveries >= 1) AND (keep_deliveries <= 3650)))),
     CONSTRAINT projects_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text))
 );
 
@@ -2447,6 +2452,14 @@ COMMENT ON TABLE authsync.projects IS 'Tenants. Each has one PostgreSQL database
 COMMENT ON COLUMN authsync.projects.name IS 'Name for people; the command accepts it in place of the id.';
 
 COMMENT ON COLUMN authsync.projects.database_url_sealed IS 'Connection URL of the project database, encrypted with a key kept outside the database.';
+
+COMMENT ON COLUMN authsync.projects.keep_inbox IS 'How many days messages and the outcomes of their events are kept; NULL: the server''s default, which is in no table.';
+
+COMMENT ON COLUMN authsync.projects.keep_ledger IS 'Likewise rows of the ledger. It is never kept for less long than messages can be repeated.';
+
+COMMENT ON COLUMN authsync.projects.keep_changes IS 'Likewise changes. The newest one of each record stays.';
+
+COMMENT ON COLUMN authsync.projects.keep_deliveries IS 'Likewise finished deliveries.';
 
 COMMENT ON COLUMN authsync.projects.erasure_key_sealed IS 'Key of the digests of erased records, encrypted with a key kept outside the database; NULL: nobody was erased.';
 
