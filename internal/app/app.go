@@ -296,8 +296,8 @@ func (a *App) startInbox(ctx context.Context) (stopFunc, error) {
 	}
 	a.inbox = inbox.New(a.pool, inserts, inbox.Config{Log: a.log}) //nolint:contextcheck // it outlives the start
 	// Before the first message, so that none goes into the default partition; a worker repeats it
-	// every hour and drops old partitions.
-	if err := inbox.Maintain(ctx, a.pool, 0); err != nil {
+	// every hour.
+	if err := inbox.Maintain(ctx, a.pool); err != nil {
 		a.log.WarnContext(ctx, "partitions_not_made", slog.Any("error", err))
 	}
 	if !a.settings.Roles.Receiver {

@@ -37,7 +37,7 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 		Pool: a.pool, Inbox: a.inbox, Mirrors: a.mirrors, Providers: a.providers, Start: a.backfills.Start, Log: a.log.With(slog.String("part", "repair")),
 	}
 	erasures := erasure.Config{Pool: a.pool, Vault: a.stored, Mirrors: a.mirrors, Log: a.log.With(slog.String("part", "erasure")), SettleAfter: a.settles}
-	keeps := upkeep.Config{Pool: a.pool, Retention: a.settings.InboxRetention, Log: a.log.With(slog.String("part", "outbox"))}
+	keeps := upkeep.Config{Pool: a.pool, Retention: a.settings.DeliveriesRetention, Log: a.log.With(slog.String("part", "outbox"))}
 	probes := probe.Config{
 		Pool: a.pool, DatabaseURL: a.stored.DatabaseURL, Tenants: a.tenants, Accounts: a.accounts, Start: a.backfills.Start, Latest: a.backfills.Latest,
 		Log: a.log.With(slog.String("part", "watch")),

@@ -226,7 +226,7 @@ func (s *session) printHistory(d record.Definition, r client.Record, events []cl
 	if err := s.printOtherChanges(events, r.Changes); err != nil || r.NextCursor == nil {
 		return err
 	}
-	return s.printf("\nOlder changes are not shown. The project's database has them all:\n"+
+	return s.printf("\nOlder changes are not shown. The project's database has those that are still kept:\n"+
 		"SELECT * FROM capydb_auth.record_changes WHERE record_type = '%s' AND record_id = '%s' ORDER BY id\n",
 		r.RecordType, strings.ReplaceAll(printable(r.RecordID), "'", "''"))
 }

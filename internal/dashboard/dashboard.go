@@ -46,7 +46,8 @@
 //	refresh_users,        retry: continues. cancel, delete: a new job follows within seconds.
 //	repair_mirror,
 //	provision_webhook
-//	maintain_inbox, rescue_deliveries, prune_deliveries, schedule_reconciles, check_mirrors,
+//	maintain_inbox, prune_inbox, rescue_deliveries, prune_deliveries, prune_mirrors,
+//	schedule_reconciles, check_mirrors,
 //	check_webhooks        recur by themselves.
 //
 // A running job can only be asked to stop, and cannot be deleted. Pausing a queue holds back all of its

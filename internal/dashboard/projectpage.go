@@ -64,6 +64,14 @@ func (p projectData) Kept() (all []keptPart) {
 	return all
 }
 
+// keptFor is how long a part of a project's history is kept, such as "30 days"; empty: forever.
+func keptFor(p *wire.Project, part string) string {
+	if days := p.Retention[part].Days; days != nil {
+		return count(int64(*days), "day")
+	}
+	return ""
+}
+
 // projectIntegration is an integration with the newest message of its provider.
 type projectIntegration struct {
 	wire.Integration

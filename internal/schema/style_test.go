@@ -180,6 +180,10 @@ func TestFunctionBodies(t *testing.T) {
 			pool := pgtest.Control(t)
 			if kind == schema.Project {
 				pool = pgtest.Project(t)
+			} else { // whose trigger is on a table only then
+				_, err := pool.Exec(t.Context(), `
+					SELECT authsync.make_inbox_partitions('2026-08-01', 1), authsync.begin_inbox_rewrite('20260801', '2026-08-01', '2026-08-02', '{}')`)
+				require.NoError(t, err)
 			}
 			for name, text := range schema.SourceOf(kind).CodeText() {
 				if strings.HasPrefix(name, "functions/") {

@@ -76,7 +76,7 @@ func databaseSize(ctx context.Context, l *Look) ([]Finding, error) {
 		Kind: DatabaseSize, Severity: Warning,
 		Detail: fmt.Sprintf("the control database has %s of the %s that it may have (AUTHSYNC_DATABASE_LIMIT_BYTES)", megabytes(bytes), megabytes(l.SizeLimit)),
 		Next: "see what takes the space (SELECT * FROM authsync.inbox_days, authsync.project_usage); " +
-			"keep messages for less long (AUTHSYNC_INBOX_RETENTION), or give it a larger disk and raise the limit",
+			"keep messages for less long (AUTHSYNC_INBOX_RETENTION, or authsync projects update PROJECT --keep inbox=DAYS), or give it a larger disk and raise the limit",
 	}
 	switch share := float64(bytes) / float64(l.SizeLimit); {
 	case share < almost:

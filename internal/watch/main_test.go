@@ -32,7 +32,7 @@ func setup(t *testing.T) *testBundle {
 	t.Helper()
 	// The database's own clock is in some views, so ours goes on from it.
 	b := &testBundle{pool: pgtest.Control(t), at: time.Now().UTC().Truncate(time.Second)}
-	require.NoError(t, inbox.Maintain(t.Context(), b.pool, 0))
+	require.NoError(t, inbox.Maintain(t.Context(), b.pool))
 	require.NoError(t, b.pool.QueryRow(t.Context(), `
 		INSERT INTO authsync.projects (name, database_url_sealed) VALUES ('shop', '') RETURNING id`).Scan(&b.shop))
 	b.exec(t, `INSERT INTO authsync.integrations (project_id, provider, credentials_sealed, updated_at) VALUES ($1, 'clerk', '', $2)`, b.shop, b.at)

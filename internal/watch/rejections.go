@@ -75,7 +75,7 @@ func refused(reason, projectName, providerName string) (why, next string) {
 		return "the integration has no signing secret", "give it the provider's: " + set
 	case quotaExceeded:
 		return "the project has stored as many messages as it may",
-			"allow more (AUTHSYNC_PROJECT_QUOTA_BYTES), or keep messages for less long (AUTHSYNC_INBOX_RETENTION); providers send again for a while"
+			"allow more (AUTHSYNC_PROJECT_QUOTA_BYTES), or keep messages for less long (authsync projects update PROJECT --keep inbox=DAYS); providers send again for a while"
 	case "signature_missing", "signature_malformed":
 		return "it had no signature as " + providerName + " writes it", "see that the provider signs, and that no proxy takes headers away"
 	default:

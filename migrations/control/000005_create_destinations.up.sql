@@ -182,8 +182,9 @@ CREATE INDEX deliveries_record_idx ON authsync.deliveries (project_id, record_ty
 CREATE INDEX deliveries_retrying_idx ON authsync.deliveries (destination_id, next_attempt_at) WHERE state = 'retrying';
 CREATE INDEX deliveries_failed_idx ON authsync.deliveries (destination_id, record_type, record_id) WHERE state = 'failed';
 
--- For retention.
-CREATE INDEX deliveries_finished_idx ON authsync.deliveries (finished_at) WHERE state IN ('delivered', 'coalesced', 'cancelled');
+-- For retention, which differs by project.
+CREATE INDEX deliveries_finished_idx ON authsync.deliveries (project_id, finished_at)
+    WHERE state IN ('delivered', 'coalesced', 'cancelled');
 
 CREATE TABLE authsync.external_ids (
     destination_id uuid        NOT NULL,

@@ -27,7 +27,7 @@ import (
 type Config struct {
 	Pool *pgxpool.Pool // the control database
 	Log  *slog.Logger
-	// Retention is how long finished deliveries are kept; 0 means forever.
+	// Retention is how long finished deliveries of projects without a setting are kept; 0 means forever.
 	Retention time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -125,13 +125,13 @@ const pruneBatch = 10_000
 
 // Work deletes finished deliveries past their retention in batches.
 func (w *pruneWorker) Work(ctx context.Context, _ *river.Job[delivery.PruneArgs]) error {
-	if w.config.Retention <= 0 {
-		return nil
+	var keep *time.Duration
+	if w.config.Retention > 0 {
+		keep = &w.config.Retention
 	}
 	for {
 		var n int64
-		err := w.config.Pool.QueryRow(ctx, `SELECT authsync.prune_deliveries($1, $2)`,
-			w.config.Now().Add(-w.config.Retention), pruneBatch).Scan(&n)
+		err := w.config.Pool.QueryRow(ctx, `SELECT authsync.prune_deliveries($1, $2, $3)`, w.config.Now(), keep, pruneBatch).Scan(&n)
 		if err != nil {
 			return fmt.Errorf("prune deliveries: %w", err)
 		}

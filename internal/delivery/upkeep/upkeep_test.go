@@ -101,11 +101,22 @@ func TestOldDeliveriesAreRemovedButFailedOnesStay(t *testing.T) {
 	b.Work(t)
 	b.Change(t, "bad", "good")
 	b.Eventually(t, id, "delivered 1, failed 1")
+	const both = "delivered 1, failed 1"
 	for _, c := range []struct {
-		before time.Time
-		want   string
-	}{{time.Now().Add(-time.Hour), "delivered 1, failed 1"}, {time.Now().Add(time.Hour), "failed 1"}} {
-		_, err := b.Control.Exec(t.Context(), `SELECT authsync.prune_deliveries($1, 100)`, c.before)
+		after    time.Duration
+		defaults *string // of the server
+		project  *int    // days
+		want     string
+	}{
+		{30*24*time.Hour - time.Minute, new("720 hours"), nil, both},
+		{1000 * 24 * time.Hour, nil, nil, both},
+		{60 * 24 * time.Hour, new("720 hours"), new(61), both},
+		{60 * 24 * time.Hour, nil, new(61), both},
+		{61*24*time.Hour + time.Minute, nil, new(61), "failed 1"},
+	} {
+		_, err := b.Control.Exec(t.Context(), `UPDATE authsync.projects SET keep_deliveries = $1`, c.project)
+		require.NoError(t, err)
+		_, err = b.Control.Exec(t.Context(), `SELECT authsync.prune_deliveries($1, $2::text::interval, 100)`, time.Now().Add(c.after), c.defaults)
 		require.NoError(t, err)
 		require.Equal(t, c.want, b.States(t, id))
 	}

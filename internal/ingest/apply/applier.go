@@ -7,7 +7,8 @@
 //	                   transaction. At most one exists per project (package jobs)
 //	retry_event        one event that failed: the same, with the database's error
 //	                   as the job's error, retried with backoff
-//	maintain_inbox     every hour: create the coming days' partitions, drop old ones
+//	maintain_inbox     every hour: create the coming days' partitions
+//	prune_inbox        every hour: delete messages past their retention
 //
 // A worker that dies between the mirror's commit and its own leaves a job that runs again; the
 // mirror's ledger then returns the original outcomes. An unreachable project database costs a job
@@ -85,7 +86,7 @@ type Config struct {
 	// Erased tells which records were erased, see mirror.Mirrors; nil: none ever is.
 	Erased func(ctx context.Context, projectID uuid.UUID, records []mirror.Owned) ([]int, error)
 	Log    *slog.Logger
-	// Retention is how long messages are kept; see inbox.Maintain.
+	// Retention is how long messages are kept, unless a project has a setting of its own; see inbox.Pruner.
 	Retention time.Duration
 	// OthersActive reports whether jobs of other projects recently started in this process, so that
 	// a backlog should yield to them; nil means that there are none.

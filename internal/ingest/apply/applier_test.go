@@ -94,7 +94,7 @@ func setupWith(t *testing.T, after func() error, change func(*apply.Config)) *te
 	_, err := b.control.Exec(t.Context(), `CREATE TABLE wishes (project_id uuid, provider text, user_id text)`)
 	require.NoError(t, err)
 	// As at the start of every process: partitions are made before deliveries come.
-	require.NoError(t, inbox.Maintain(t.Context(), b.control, 0))
+	require.NoError(t, inbox.Maintain(t.Context(), b.control))
 	log := slog.New(slog.DiscardHandler)
 	inserts, err := inbox.NewJobs(slog.New(slog.DiscardHandler))
 	require.NoError(t, err)

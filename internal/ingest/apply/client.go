@@ -28,6 +28,7 @@ func Register(config Config, count int) func(workers *river.Workers, queues map[
 		river.AddWorker(workers, &inboxWorker{Config: &config})
 		river.AddWorker(workers, &eventWorker{Config: &config})
 		river.AddWorker(workers, &maintainWorker{Config: &config})
+		river.AddWorker(workers, &pruneWorker{Config: &config})
 		queues[river.QueueDefault] = river.QueueConfig{MaxWorkers: count}
 		// A separate queue, so that many failing events do not block the others.
 		queues[inbox.EventsQueue] = river.QueueConfig{MaxWorkers: max(count/4, 1)}

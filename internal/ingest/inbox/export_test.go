@@ -2,8 +2,10 @@ package inbox
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // EventsIn is Events, in a transaction, so that a test can count what it reads.
@@ -35,8 +37,19 @@ func (in *Inbox) CountReplayIn(ctx context.Context, tx pgx.Tx, f Filter, most in
 	return f.countReplay(ctx, tx, place, most)
 }
 
-// Maintain at a time of the test's choice, and the bounds that tests reach for.
-var MaintainAt = maintain //nolint:gochecknoglobals // exported to tests
+// MaintainAt is Maintain and Prune at a time of the test's choice, without pauses.
+func MaintainAt(ctx context.Context, pool *pgxpool.Pool, retention time.Duration, at time.Time) error {
+	if err := maintain(ctx, pool, at); err != nil {
+		return err
+	}
+	return PruneAt(ctx, pool, retention, at)
+}
+
+// PruneAt is Prune at a time of the test's choice, without pauses.
+func PruneAt(ctx context.Context, pool *pgxpool.Pool, retention time.Duration, at time.Time) error {
+	now := func() time.Time { return at }
+	return Pruner{Pool: pool, Default: retention, Now: now, Wait: func(context.Context, time.Duration) error { return nil }}.Prune(ctx)
+}
 
 // Statements whose plans are tested.
 const (

@@ -65,3 +65,9 @@ func exec(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {
 	_, err := pool.Exec(t.Context(), sql, args...)
 	require.NoError(t, err)
 }
+
+// settle removes messages from those that wait to be applied, apart from some.
+func settle(t *testing.T, pool *pgxpool.Pool, except ...int64) {
+	t.Helper()
+	exec(t, pool, `DELETE FROM authsync.inbox_pending WHERE NOT inbox_ids && $1`, append([]int64{}, except...))
+}

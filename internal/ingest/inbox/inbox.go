@@ -6,7 +6,7 @@
 //	applier  ◀─ LoadPending ◀──┘
 //	         ─▶ RecordOutcomes, Settle ─▶ authsync.event_outcomes
 //	people   ◀─ Events, UserEvents, Body, Tail; ─▶ Replay
-//	clock    ─▶ Maintain: create coming partitions, drop old ones
+//	clock    ─▶ Maintain: create coming partitions; Pruner: delete what is past its retention
 //
 // The inbox, not the job table, is the source of truth about a message: rows are only ever added. A
 // message stays in inbox_pending until its outcomes are recorded, whatever happens to jobs, and

@@ -85,6 +85,6 @@ func (d *request) checkQuota() answer {
 		status: http.StatusServiceUnavailable, reason: reasonQuota, closes: true,
 		// The limit is not disclosed to senders that know only the URL.
 		detail: "The project has stored as many messages as it may. It takes messages again once old ones are " +
-			"dropped (AUTHSYNC_INBOX_RETENTION), or the operator allows more (AUTHSYNC_PROJECT_QUOTA_BYTES).",
+			"dropped (authsync projects get shows when), or the operator allows more (AUTHSYNC_PROJECT_QUOTA_BYTES).",
 	}
 }

@@ -75,7 +75,7 @@ func TestDroppedDaysCountNoLonger(t *testing.T) {
 	c.Run(ended)
 	_, _, exceeded := c.Exceeded(shop)
 	require.True(t, exceeded)
-	require.NoError(t, inbox.Maintain(t.Context(), pool, 24*time.Hour))
+	require.NoError(t, inbox.Pruner{Pool: pool, Default: 24 * time.Hour}.Prune(t.Context()))
 	require.NoError(t, c.Load(t.Context()))
 	stored, _, exceeded := c.Exceeded(shop)
 	require.False(t, exceeded)

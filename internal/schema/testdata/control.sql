@@ -13,6 +13,27 @@ CREATE TYPE authsync.river_job_state AS ENUM (
     'scheduled'
 );
 
+CREATE FUNCTION authsync.abandon_inbox_rewrite(p_suffix text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET client_min_messages TO 'warning'
+    AS $$
+DECLARE
+    v_parent text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('authsync.inbox_rewrites', 0));
+    FOREACH v_parent IN ARRAY ARRAY['inbox', 'event_outcomes'] LOOP
+        CONTINUE WHEN to_regclass(format('authsync.%I', v_parent || '_' || p_suffix || '_kept')) IS NULL;
+        EXECUTE format('DROP TRIGGER note_inbox_change ON authsync.%I', v_parent || '_' || p_suffix);
+        EXECUTE format('DROP TABLE authsync.%I', v_parent || '_' || p_suffix || '_kept');
+    END LOOP;
+    DELETE FROM authsync.inbox_rewrites AS r WHERE r.suffix = p_suffix;
+    DELETE FROM authsync.inbox_rewrite_changes AS c WHERE c.suffix = p_suffix;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.abandon_inbox_rewrite(p_suffix text) IS 'Removes what a rewrite of a day has made so far.';
+
 CREATE FUNCTION authsync.add_attempt(p_log jsonb[], p_at timestamp with time zone, p_duration_ms bigint, p_outcome text, p_status integer, p_reason text, p_response text) RETURNS jsonb[]
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -109,6 +130,40 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.begin_deliveries(p_destination_id uuid, p_ids bigint[], p_coalesced bigint[], p_now timestamp with time zone) IS 'Records, before they are sent, that deliveries may have arrived.';
+
+CREATE FUNCTION authsync.begin_inbox_rewrite(p_suffix text, p_from_day date, p_to_day date, p_kept uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO'
+    SET lock_timeout TO '1500ms'
+    AS $$
+DECLARE
+    v_parent text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('authsync.inbox_rewrites', 0));
+    FOREACH v_parent IN ARRAY ARRAY['inbox', 'event_outcomes'] LOOP
+        CONTINUE WHEN to_regclass(format('authsync.%I', v_parent || '_' || p_suffix || '_kept')) IS NOT NULL;
+        -- With the indexes: ATTACH would build those that are missing, under its lock. The CHECK spares it a scan.
+        EXECUTE format(
+            'CREATE TABLE authsync.%I (LIKE authsync.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES,
+                 CONSTRAINT day CHECK (received_at >= %L AND received_at < %L))',
+            v_parent || '_' || p_suffix || '_kept', v_parent, p_from_day::timestamptz, p_to_day::timestamptz);
+        EXECUTE format('COMMENT ON TABLE authsync.%I IS %L', v_parent || '_' || p_suffix || '_kept',
+            format('Will take the place of authsync.%s, with the rows of projects that keep them; see authsync.inbox_rewrites.',
+                v_parent || '_' || p_suffix));
+        EXECUTE format(
+            'CREATE TRIGGER note_inbox_change AFTER INSERT OR UPDATE OR DELETE ON authsync.%I
+                 FOR EACH ROW EXECUTE FUNCTION authsync.note_inbox_change(%L, %L)',
+            v_parent || '_' || p_suffix, p_suffix, CASE v_parent WHEN 'inbox' THEN 'id' ELSE 'inbox_id' END);
+    END LOOP;
+    INSERT INTO authsync.inbox_rewrites (suffix, project_id)
+    SELECT p_suffix, k.id FROM unnest(p_kept) AS k (id)
+    ON CONFLICT (suffix, project_id) DO NOTHING;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.begin_inbox_rewrite(p_suffix text, p_from_day date, p_to_day date, p_kept uuid[]) IS 'Makes the partitions that will take the place of those of a day.';
 
 CREATE FUNCTION authsync.block_limit(p_scope text, p_bucket text, p_until timestamp with time zone, p_reason text) RETURNS void
     LANGUAGE sql
@@ -301,6 +356,79 @@ $$;
 
 COMMENT ON FUNCTION authsync.client_lock_key(p_client_id text) IS 'The key of the advisory lock that says that a River client lives.';
 
+CREATE FUNCTION authsync.copy_inbox_rows(p_suffix text, p_project_id uuid, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $_$
+DECLARE
+    v_after bigint;
+    v_ids   bigint[];
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('authsync.inbox_rewrites', 0));
+    SELECT r.copied_to INTO v_after
+    FROM authsync.inbox_rewrites AS r
+    WHERE r.suffix = p_suffix AND r.project_id = p_project_id;
+    IF v_after IS NULL THEN
+        RETURN 0; -- abandoned
+    END IF;
+    EXECUTE format(
+        'WITH copied AS (
+             INSERT INTO authsync.%1$I
+             SELECT i.* FROM authsync.%2$I AS i WHERE i.project_id = $1 AND i.id > $2 ORDER BY i.id LIMIT $3
+             RETURNING id
+         )
+         SELECT coalesce(array_agg(c.id), ''{}'') FROM copied AS c', 'inbox_' || p_suffix || '_kept', 'inbox_' || p_suffix)
+        INTO v_ids USING p_project_id, v_after, p_limit;
+    EXECUTE format('INSERT INTO authsync.%I SELECT e.* FROM authsync.%I AS e WHERE e.inbox_id = ANY ($1)',
+        'event_outcomes_' || p_suffix || '_kept', 'event_outcomes_' || p_suffix)
+        USING v_ids;
+    UPDATE authsync.inbox_rewrites AS r
+    SET copied_to = coalesce((SELECT max(m.id) FROM unnest(v_ids) AS m (id)), 9223372036854775807)
+    WHERE r.suffix = p_suffix AND r.project_id = p_project_id;
+    RETURN cardinality(v_ids);
+END;
+$_$;
+
+COMMENT ON FUNCTION authsync.copy_inbox_rows(p_suffix text, p_project_id uuid, p_limit integer) IS 'Copies the next messages of a project to the partition that will take the place of a day''s.';
+
+CREATE FUNCTION authsync.drop_inbox_partition(p_suffix text, p_now timestamp with time zone, p_default interval) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET lock_timeout TO '1500ms'
+    AS $$
+DECLARE
+    v_from date;
+    v_to   date;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('authsync.inbox_partitions', 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended('authsync.inbox_rewrites', 0));
+    IF to_regclass(format('authsync.%I', 'inbox_' || p_suffix)) IS NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('LOCK TABLE authsync.%I, authsync.%I IN SHARE MODE', 'inbox_' || p_suffix, 'event_outcomes_' || p_suffix);
+    SELECT r.from_day, r.to_day INTO v_from, v_to
+    FROM authsync.inbox_retention(p_now, p_default, p_suffix) AS r
+    WHERE r.kept = '{}';
+    IF v_from IS NULL THEN
+        RETURN false;
+    END IF;
+
+    PERFORM set_config('lock_timeout', '100ms', true);
+    LOCK TABLE ONLY authsync.inbox, ONLY authsync.event_outcomes IN ACCESS EXCLUSIVE MODE;
+    PERFORM authsync.abandon_inbox_rewrite(p_suffix);
+    EXECUTE format('DROP TABLE authsync.%I, authsync.%I', 'inbox_' || p_suffix, 'event_outcomes_' || p_suffix);
+    -- What is gone is used no longer.
+    DELETE FROM authsync.inbox_usage AS u WHERE u.day >= v_from AND u.day < v_to;
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.drop_inbox_partition(p_suffix text, p_now timestamp with time zone, p_default interval) IS 'Drops a partition of the inbox that no project keeps.';
+
 CREATE FUNCTION authsync.due_reconciles(p_now timestamp with time zone) RETURNS TABLE(project_id uuid, provider text)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -391,6 +519,113 @@ $$;
 
 COMMENT ON FUNCTION authsync.finish_if_idle(p_kind text, p_subject text, p_job_id bigint, p_attempted_at timestamp with time zone, p_now timestamp with time zone, p_complete boolean) IS 'Ends the job of a subject unless there is more to do.';
 
+CREATE FUNCTION authsync.finish_inbox_rewrite(p_suffix text, p_now timestamp with time zone, p_default interval) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO'
+    SET lock_timeout TO '1500ms'
+    AS $$
+DECLARE
+    -- So many changes are followed within some milliseconds.
+    v_few    CONSTANT integer := 1000;
+    v_from   date;
+    v_to     date;
+    v_kept   uuid[];
+    v_parent text;
+    v_name   text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('authsync.inbox_partitions', 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended('authsync.inbox_rewrites', 0));
+    IF to_regclass(format('authsync.%I', 'inbox_' || p_suffix || '_kept')) IS NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('LOCK TABLE authsync.%I, authsync.%I IN SHARE MODE', 'inbox_' || p_suffix, 'event_outcomes_' || p_suffix);
+    IF authsync.follow_inbox_rewrite(p_suffix, v_few) = v_few THEN
+        RETURN false;
+    END IF;
+    SELECT r.from_day, r.to_day, r.kept INTO v_from, v_to, v_kept
+    FROM authsync.inbox_retention(p_now, p_default, p_suffix) AS r;
+    IF v_from IS NULL OR EXISTS (
+        SELECT FROM unnest(v_kept) AS k (id)
+        WHERE NOT EXISTS (
+            SELECT FROM authsync.inbox_rewrites AS w
+            WHERE w.suffix = p_suffix AND w.project_id = k.id AND w.copied_to = 9223372036854775807
+        )
+    ) THEN
+        RETURN false;
+    END IF;
+
+    PERFORM set_config('lock_timeout', '100ms', true);
+    LOCK TABLE ONLY authsync.inbox, ONLY authsync.event_outcomes IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE authsync.inbox_default, authsync.event_outcomes_default IN ACCESS EXCLUSIVE MODE;
+    FOREACH v_parent IN ARRAY ARRAY['inbox', 'event_outcomes'] LOOP
+        v_name := v_parent || '_' || p_suffix;
+        EXECUTE format('DROP TABLE authsync.%I', v_name);
+        EXECUTE format('ALTER TABLE authsync.%I RENAME TO %I', v_name || '_kept', v_name);
+        EXECUTE format('ALTER TABLE authsync.%I ATTACH PARTITION authsync.%I FOR VALUES FROM (%L) TO (%L)',
+            v_parent, v_name, v_from::timestamptz, v_to::timestamptz);
+        EXECUTE format('ALTER TABLE authsync.%I DROP CONSTRAINT day', v_name);
+        EXECUTE format('COMMENT ON TABLE authsync.%I IS %L', v_name,
+            format('What projects keep of the part of authsync.%s that was received from %s to %s (UTC).', v_parent, v_from, v_to - 1));
+    END LOOP;
+    DELETE FROM authsync.inbox_rewrites AS r WHERE r.suffix = p_suffix;
+    DELETE FROM authsync.inbox_rewrite_changes AS c WHERE c.suffix = p_suffix;
+    -- What is gone is used no longer.
+    DELETE FROM authsync.inbox_usage AS u WHERE u.day >= v_from AND u.day < v_to AND u.project_id <> ALL (v_kept);
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.finish_inbox_rewrite(p_suffix text, p_now timestamp with time zone, p_default interval) IS 'Puts the copied rows in the place of a day''s partitions.';
+
+CREATE FUNCTION authsync.follow_inbox_rewrite(p_suffix text, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $_$
+DECLARE
+    v_changes integer;
+    v_ids     bigint[];
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('authsync.inbox_rewrites', 0));
+    IF to_regclass(format('authsync.%I', 'inbox_' || p_suffix || '_kept')) IS NULL THEN
+        RETURN 0; -- abandoned
+    END IF;
+    WITH seen AS (
+        DELETE FROM authsync.inbox_rewrite_changes AS c
+        WHERE c.suffix = p_suffix AND c.id = ANY (ARRAY(
+            SELECT o.id FROM authsync.inbox_rewrite_changes AS o WHERE o.suffix = p_suffix ORDER BY o.id LIMIT p_limit
+        ))
+        RETURNING c.inbox_id
+    )
+    SELECT count(*)::integer, coalesce(array_agg(DISTINCT s.inbox_id), '{}') INTO v_changes, v_ids FROM seen AS s;
+
+    EXECUTE format('DELETE FROM authsync.%I AS i WHERE i.id = ANY ($1)', 'inbox_' || p_suffix || '_kept') USING v_ids;
+    EXECUTE format('DELETE FROM authsync.%I AS e WHERE e.inbox_id = ANY ($1)', 'event_outcomes_' || p_suffix || '_kept') USING v_ids;
+    -- What is not copied yet is copied later, as it is then.
+    EXECUTE format(
+        'WITH copied AS (
+             INSERT INTO authsync.%1$I
+             SELECT i.*
+             FROM authsync.%2$I AS i
+             JOIN authsync.inbox_rewrites AS r ON r.suffix = $2 AND r.project_id = i.project_id AND r.copied_to >= i.id
+             WHERE i.id = ANY ($1)
+             RETURNING id
+         )
+         SELECT coalesce(array_agg(c.id), ''{}'') FROM copied AS c', 'inbox_' || p_suffix || '_kept', 'inbox_' || p_suffix)
+        INTO v_ids USING v_ids, p_suffix;
+    EXECUTE format('INSERT INTO authsync.%I SELECT e.* FROM authsync.%I AS e WHERE e.inbox_id = ANY ($1)',
+        'event_outcomes_' || p_suffix || '_kept', 'event_outcomes_' || p_suffix)
+        USING v_ids;
+    RETURN v_changes;
+END;
+$_$;
+
+COMMENT ON FUNCTION authsync.follow_inbox_rewrite(p_suffix text, p_limit integer) IS 'Copies messages again that were changed since they were copied.';
+
 CREATE FUNCTION authsync.halt_destination(p_destination_id uuid, p_state text, p_by text, p_reason text, p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -466,6 +701,125 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.has_work(p_kind text, p_subject text) IS 'Whether the job of a kind and subject has work.';
+
+CREATE FUNCTION authsync.inbox_keep(p_project_id uuid, p_default interval) RETURNS interval
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT coalesce((SELECT make_interval(days => p.keep_inbox) FROM authsync.projects AS p WHERE p.id = p_project_id), p_default)
+$$;
+
+COMMENT ON FUNCTION authsync.inbox_keep(p_project_id uuid, p_default interval) IS 'How long a project''s messages are kept; NULL: forever.';
+
+CREATE FUNCTION authsync.inbox_retention(p_now timestamp with time zone, p_default interval, p_suffix text DEFAULT NULL::text) RETURNS TABLE(suffix text, from_day date, to_day date, expired uuid[], kept uuid[], expired_messages bigint, kept_messages bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET enable_seqscan TO 'off'
+    AS $_$
+DECLARE
+    v_relation regclass;
+    v_shorter  uuid[];
+    v_found    boolean;
+    v_present  uuid[];
+    v_held     uuid[];
+    v_total    bigint;
+BEGIN
+    FOR suffix, from_day, to_day, v_relation IN
+        SELECT s.suffix, b.from_day, b.to_day, b.inbox_partition
+        FROM authsync.inbox_bounds AS b
+        JOIN pg_class AS c ON c.oid = b.inbox_partition
+        CROSS JOIN LATERAL substring(c.relname FROM '^inbox_(\d{8,})$') AS s (suffix)
+        WHERE b.to_day <= p_now::date AND s.suffix = coalesce(p_suffix, s.suffix)
+        ORDER BY b.from_day
+    LOOP
+        IF (to_day <= (p_now - p_default)::date) IS NOT TRUE THEN
+            v_shorter := ARRAY(
+                SELECT p.id FROM authsync.projects AS p WHERE to_day <= (p_now - make_interval(days => p.keep_inbox))::date
+            );
+            EXECUTE format(
+                'SELECT EXISTS (
+                     SELECT FROM unnest($1) AS s (id)
+                     CROSS JOIN LATERAL (SELECT FROM authsync.%I AS i WHERE i.project_id = s.id LIMIT 1) AS i
+                 )', 'inbox_' || suffix)
+                INTO v_found USING v_shorter;
+            CONTINUE WHEN NOT v_found;
+        END IF;
+
+        -- From one project to the next, without the rows between.
+        EXECUTE format(
+            'WITH RECURSIVE p AS (
+                 (SELECT i.project_id FROM authsync.%1$I AS i ORDER BY i.project_id LIMIT 1)
+                 UNION ALL
+                 SELECT (SELECT i.project_id FROM authsync.%1$I AS i WHERE i.project_id > p.project_id ORDER BY i.project_id LIMIT 1)
+                 FROM p
+                 WHERE p.project_id IS NOT NULL
+             )
+             SELECT coalesce(array_agg(p.project_id) FILTER (WHERE p.project_id IS NOT NULL), ''{}'') FROM p',
+            'inbox_' || suffix)
+            INTO v_present;
+        v_held := ARRAY(SELECT u.project_id FROM authsync.inbox_unfinished(suffix, from_day, to_day) AS u);
+        SELECT
+            coalesce(array_agg(a.id) FILTER (WHERE a.is_over), '{}'),
+            coalesce(array_agg(a.id) FILTER (WHERE NOT a.is_over), '{}')
+        INTO expired, kept
+        FROM (
+            SELECT q.id, coalesce(to_day <= (p_now - authsync.inbox_keep(q.id, p_default))::date, false) AND q.id <> ALL (v_held) AS is_over
+            FROM unnest(v_present) AS q (id)
+        ) AS a;
+        CONTINUE WHEN expired = '{}' AND v_present <> '{}';
+
+        SELECT greatest(sum(u.message_count), (SELECT c.reltuples FROM pg_class AS c WHERE c.oid = v_relation), 0)::bigint,
+            coalesce(sum(u.message_count) FILTER (WHERE u.project_id = ANY (kept)), 0)::bigint
+        INTO v_total, kept_messages
+        FROM authsync.inbox_usage AS u
+        WHERE u.day >= from_day AND u.day < to_day;
+        expired_messages := greatest(v_total - kept_messages, 0);
+        RETURN NEXT;
+    END LOOP;
+END;
+$_$;
+
+COMMENT ON FUNCTION authsync.inbox_retention(p_now timestamp with time zone, p_default interval, p_suffix text) IS 'Tells which partitions of the inbox have rows past their retention, and which projects keep theirs.';
+
+CREATE FUNCTION authsync.inbox_unfinished(p_suffix text, p_from_day date, p_to_day date) RETURNS TABLE(project_id uuid, waiting bigint, failed bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $_$
+BEGIN
+    FOR project_id, waiting, failed IN EXECUTE format(
+        'SELECT u.project_id, count(*) FILTER (WHERE NOT u.is_failed), count(*) FILTER (WHERE u.is_failed)
+         FROM (
+             SELECT n.project_id, false AS is_failed
+             FROM authsync.inbox_pending AS n
+             CROSS JOIN LATERAL unnest(n.inbox_ids) AS m (id)
+             JOIN authsync.%1$I AS i ON i.id = m.id
+             WHERE n.received_to >= $1 AND n.received_from < $2
+             UNION ALL
+             SELECT e.project_id, false FROM authsync.%2$I AS e WHERE e.outcome = ''pending''
+             UNION ALL
+             SELECT e.project_id, true
+             FROM authsync.%2$I AS e
+             WHERE e.outcome = ''failed'' AND EXISTS (
+                 SELECT FROM authsync.river_job AS r
+                 WHERE r.kind = ''retry_event'' AND r.finalized_at IS NULL
+                   AND r.args @> jsonb_build_object(''inbox_id'', e.inbox_id, ''ordinal'', e.ordinal))
+         ) AS u
+         JOIN authsync.projects AS p ON p.id = u.project_id
+         GROUP BY u.project_id',
+        'inbox_' || p_suffix, 'event_outcomes_' || p_suffix)
+        USING p_from_day::timestamptz, p_to_day::timestamptz
+    LOOP
+        RETURN NEXT;
+    END LOOP;
+END;
+$_$;
+
+COMMENT ON FUNCTION authsync.inbox_unfinished(p_suffix text, p_from_day date, p_to_day date) IS 'Counts what is not finished of a partition of the inbox, by project.';
 
 CREATE FUNCTION authsync.keep_default_partitions() RETURNS date
     LANGUAGE plpgsql
@@ -689,6 +1043,24 @@ $_$;
 
 COMMENT ON FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) IS 'Makes the inbox''s partitions of some days, and of all days that have rows in the default partition.';
 
+CREATE FUNCTION authsync.note_inbox_change() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_insert text := format('INSERT INTO authsync.inbox_rewrite_changes (suffix, inbox_id) VALUES ($1, ($2).%I)', TG_ARGV[1]);
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        EXECUTE v_insert USING TG_ARGV[0], old;
+    ELSE
+        EXECUTE v_insert USING TG_ARGV[0], new;
+    END IF;
+    RETURN NULL;
+END;
+$_$;
+
+COMMENT ON FUNCTION authsync.note_inbox_change() IS 'Notes a message that was changed while its day is rewritten.';
+
 CREATE FUNCTION authsync.pending_messages(p_project_id uuid, p_until bigint, p_limit integer) RETURNS TABLE(inbox_id bigint, received_from timestamp with time zone, received_to timestamp with time zone)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -855,89 +1227,85 @@ $$;
 
 COMMENT ON FUNCTION authsync.prune_audit_log(p_now timestamp with time zone, p_limit integer) IS 'Deletes rows of authsync.audit_log past their retention.';
 
-CREATE FUNCTION authsync.prune_deliveries(p_before timestamp with time zone, p_limit integer) RETURNS bigint
+CREATE FUNCTION authsync.prune_deliveries(p_now timestamp with time zone, p_default interval, p_limit integer) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
     AS $$
 DECLARE
-    v_dropped bigint;
+    v_project uuid;
+    v_before  timestamptz;
+    v_some    bigint;
+    v_dropped bigint := bigint '0';
 BEGIN
-    DELETE FROM authsync.deliveries AS d
-    WHERE d.id = ANY (ARRAY(
-        SELECT o.id
-        FROM authsync.deliveries AS o
-        WHERE o.state IN ('delivered', 'coalesced', 'cancelled') AND o.finished_at < p_before
-        ORDER BY o.finished_at
-        LIMIT p_limit
-        FOR UPDATE SKIP LOCKED
-    ));
-    GET DIAGNOSTICS v_dropped = ROW_COUNT;
+    FOR v_project, v_before IN
+        SELECT p.id, p_now - coalesce(make_interval(days => p.keep_deliveries), p_default) FROM authsync.projects AS p
+    LOOP
+        DELETE FROM authsync.deliveries AS d
+        WHERE d.id = ANY (ARRAY(
+            SELECT o.id
+            FROM authsync.deliveries AS o
+            WHERE o.project_id = v_project AND o.state IN ('delivered', 'coalesced', 'cancelled') AND o.finished_at < v_before
+            ORDER BY o.finished_at
+            LIMIT p_limit - v_dropped
+            FOR UPDATE SKIP LOCKED
+        ));
+        GET DIAGNOSTICS v_some = ROW_COUNT;
+        v_dropped := v_dropped + v_some;
+        EXIT WHEN v_dropped >= p_limit;
+    END LOOP;
     RETURN v_dropped;
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.prune_deliveries(p_before timestamp with time zone, p_limit integer) IS 'Deletes deliveries finished before a time; failed ones stay.';
+COMMENT ON FUNCTION authsync.prune_deliveries(p_now timestamp with time zone, p_default interval, p_limit integer) IS 'Deletes finished deliveries past their retention; failed ones stay.';
 
-CREATE FUNCTION authsync.prune_inbox_partitions(p_before date) RETURNS TABLE(day date, dropped boolean, reason text)
+CREATE FUNCTION authsync.prune_inbox_rows(p_suffix text, p_project_id uuid, p_now timestamp with time zone, p_default interval, p_limit integer) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
     SET lock_timeout TO '500ms'
+    SET enable_seqscan TO 'off'
     AS $_$
 DECLARE
-    v_days   date[] := ARRAY[]::date[];
-    v_suffix text;
-    v_open   bigint;
-    v_failed bigint;
+    v_from    date;
+    v_to      date;
+    v_ids     bigint[];
+    v_is_last boolean;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('authsync.inbox_partitions', 0));
+    SELECT b.from_day, b.to_day INTO v_from, v_to
+    FROM authsync.inbox_bounds AS b
+    WHERE b.inbox_partition = to_regclass(format('authsync.%I', 'inbox_' || p_suffix));
+    IF (v_to <= (p_now - authsync.inbox_keep(p_project_id, p_default))::date) IS NOT TRUE THEN
+        RETURN 0;
+    END IF;
 
-    FOR day, v_suffix IN
-        SELECT to_date(d.suffix, 'YYYYMMDD'), d.suffix
-        FROM pg_inherits AS h
-        JOIN pg_class AS c ON c.oid = h.inhrelid
-        CROSS JOIN LATERAL substring(c.relname FROM '^inbox_(\d{8,})$') AS d (suffix)
-        WHERE h.inhparent = 'authsync.inbox'::regclass AND to_date(d.suffix, 'YYYYMMDD') < p_before
-        ORDER BY 1
-    LOOP
-        -- Nobody writes to a day of the past, except a clock that is far off.
-        EXECUTE format('LOCK TABLE authsync.%I IN SHARE MODE', 'inbox_' || v_suffix);
-        EXECUTE format(
-            'SELECT count(*) FILTER (WHERE e.outcome IS NULL OR e.outcome = ''pending''), count(*) FILTER (WHERE e.outcome = ''failed'')
-             FROM authsync.%I AS i
-             JOIN authsync.projects AS p ON p.id = i.project_id
-             LEFT JOIN authsync.%I AS e ON e.inbox_id = i.id AND e.received_at = i.received_at
-             WHERE e.outcome IS NULL OR e.outcome = ''pending''
-                OR (e.outcome = ''failed'' AND EXISTS (
-                    SELECT FROM authsync.river_job AS r
-                    WHERE r.kind = ''retry_event'' AND r.finalized_at IS NULL
-                      AND r.args @> jsonb_build_object(''inbox_id'', e.inbox_id, ''ordinal'', e.ordinal)))',
-            'inbox_' || v_suffix, 'event_outcomes_' || v_suffix)
-            INTO v_open, v_failed;
-        dropped := v_open = 0 AND v_failed = 0;
-        IF dropped THEN
-            v_days := v_days || day;
-        ELSE
-            reason := format('%s deliveries without outcome, %s failed events that are tried again', v_open, v_failed);
-            RETURN NEXT;
-        END IF;
-    END LOOP;
+    EXECUTE format(
+        'WITH gone AS (
+             DELETE FROM authsync.%1$I AS i
+             WHERE (i.id, i.received_at) IN (
+                 SELECT o.id, o.received_at FROM authsync.%1$I AS o WHERE o.project_id = $1 ORDER BY o.id LIMIT $2 FOR UPDATE SKIP LOCKED
+             )
+             RETURNING i.id
+         )
+         SELECT array_agg(g.id) FROM gone AS g', 'inbox_' || p_suffix)
+        INTO v_ids USING p_project_id, p_limit;
+    EXECUTE format('DELETE FROM authsync.%I AS e WHERE e.inbox_id = ANY ($1)', 'event_outcomes_' || p_suffix) USING v_ids;
+    EXECUTE format('SELECT NOT EXISTS (SELECT FROM authsync.%I AS i WHERE i.project_id = $1)', 'inbox_' || p_suffix)
+        INTO v_is_last USING p_project_id;
 
-    dropped := true;
-    reason := NULL;
-    FOREACH day IN ARRAY v_days LOOP
-        EXECUTE format('DROP TABLE authsync.%I, authsync.%I',
-            'inbox_' || to_char(day, 'YYYYMMDD'), 'event_outcomes_' || to_char(day, 'YYYYMMDD'));
-        RETURN NEXT;
-    END LOOP;
-    -- What is gone is used no longer.
+    -- What is left takes its share of what was counted.
+    UPDATE authsync.inbox_usage AS u SET
+        byte_count = u.byte_count - u.byte_count * least(cardinality(v_ids), u.message_count) / greatest(u.message_count, 1),
+        message_count = greatest(u.message_count - cardinality(v_ids), 0)
+    WHERE u.project_id = p_project_id AND u.day = v_from AND v_to = v_from + 1 AND NOT v_is_last;
     DELETE FROM authsync.inbox_usage AS u
-    WHERE u.day < p_before
-        AND NOT EXISTS (SELECT FROM authsync.inbox_bounds AS b WHERE u.day >= b.from_day AND u.day < b.to_day);
+    WHERE u.project_id = p_project_id AND u.day >= v_from AND u.day < v_to AND v_is_last;
+    RETURN coalesce(cardinality(v_ids), 0);
 END;
 $_$;
 
-COMMENT ON FUNCTION authsync.prune_inbox_partitions(p_before date) IS 'Drops the inbox''s partitions before a day, except those with deliveries that are not finished.';
+COMMENT ON FUNCTION authsync.prune_inbox_rows(p_suffix text, p_project_id uuid, p_now timestamp with time zone, p_default interval, p_limit integer) IS 'Deletes a project''s messages past their retention from a partition that others keep.';
 
 CREATE FUNCTION authsync.prune_job_requests(p_now timestamp with time zone) RETURNS bigint
     LANGUAGE sql
@@ -3046,6 +3414,35 @@ ALTER TABLE authsync.inbox_pending ALTER COLUMN id ADD GENERATED ALWAYS AS IDENT
     CACHE 1
 );
 
+CREATE TABLE authsync.inbox_rewrite_changes (
+    id bigint NOT NULL,
+    suffix text NOT NULL,
+    inbox_id bigint NOT NULL
+);
+
+COMMENT ON TABLE authsync.inbox_rewrite_changes IS 'Messages that were changed, or whose outcomes were, while their day is rewritten: they are copied again.';
+
+ALTER TABLE authsync.inbox_rewrite_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME authsync.inbox_rewrite_changes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE authsync.inbox_rewrites (
+    suffix text NOT NULL,
+    project_id uuid NOT NULL,
+    copied_to bigint DEFAULT 0 NOT NULL
+);
+
+COMMENT ON TABLE authsync.inbox_rewrites IS 'Days of the inbox that are being rewritten, with the projects whose rows the new partition gets.';
+
+COMMENT ON COLUMN authsync.inbox_rewrites.suffix IS 'The end of the names of the partitions, such as 20260814; those that are being filled end in _kept.';
+
+COMMENT ON COLUMN authsync.inbox_rewrites.copied_to IS 'Messages up to this id have been copied; the greatest bigint: all.';
+
 CREATE TABLE authsync.inbox_usage (
     project_id uuid NOT NULL,
     day date NOT NULL,
@@ -3134,6 +3531,28 @@ COMMENT ON COLUMN authsync.mirror_progress.epoch IS 'capydb_auth.mirror_progress
 COMMENT ON COLUMN authsync.mirror_progress.applied_to IS 'Lower bound of capydb_auth.mirror_progress.applied_to.';
 
 COMMENT ON COLUMN authsync.mirror_progress.change_id IS 'Lower bound of the greatest capydb_auth.changes.id the mirror has handed out.';
+
+CREATE TABLE authsync.mirror_prunings (
+    project_id uuid NOT NULL,
+    attempted_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    last_error text,
+    held_reason text,
+    ledger_rows bigint DEFAULT 0 NOT NULL,
+    change_rows bigint DEFAULT 0 NOT NULL
+);
+
+COMMENT ON TABLE authsync.mirror_prunings IS 'How the last pruning of each project''s ledger and changes went.';
+
+COMMENT ON COLUMN authsync.mirror_prunings.finished_at IS 'When everything past its retention was last gone, apart from what is held; NULL: never yet.';
+
+COMMENT ON COLUMN authsync.mirror_prunings.last_error IS 'Why the last attempt ended early; NULL: it did not.';
+
+COMMENT ON COLUMN authsync.mirror_prunings.held_reason IS 'Why rows past their retention stay, such as a destination that has not read them; NULL: none do.';
+
+COMMENT ON COLUMN authsync.mirror_prunings.ledger_rows IS 'Rows of the ledger deleted so far.';
+
+COMMENT ON COLUMN authsync.mirror_prunings.change_rows IS 'Changes deleted so far.';
 
 CREATE TABLE authsync.mirror_repairs (
     id bigint NOT NULL,
@@ -4092,6 +4511,12 @@ ALTER TABLE ONLY authsync.inbox_default
 ALTER TABLE ONLY authsync.inbox_pending
     ADD CONSTRAINT inbox_pending_pkey PRIMARY KEY (project_id, id);
 
+ALTER TABLE ONLY authsync.inbox_rewrite_changes
+    ADD CONSTRAINT inbox_rewrite_changes_pkey PRIMARY KEY (suffix, id);
+
+ALTER TABLE ONLY authsync.inbox_rewrites
+    ADD CONSTRAINT inbox_rewrites_pkey PRIMARY KEY (suffix, project_id);
+
 ALTER TABLE ONLY authsync.inbox_usage
     ADD CONSTRAINT inbox_usage_pkey PRIMARY KEY (project_id, day);
 
@@ -4109,6 +4534,9 @@ ALTER TABLE ONLY authsync.message_counts
 
 ALTER TABLE ONLY authsync.mirror_progress
     ADD CONSTRAINT mirror_progress_pkey PRIMARY KEY (project_id);
+
+ALTER TABLE ONLY authsync.mirror_prunings
+    ADD CONSTRAINT mirror_prunings_pkey PRIMARY KEY (project_id);
 
 ALTER TABLE ONLY authsync.mirror_repairs
     ADD CONSTRAINT mirror_repairs_known_key UNIQUE (project_id, epoch, known_applied_to);
@@ -4188,7 +4616,7 @@ CREATE INDEX deliveries_blocked_idx ON authsync.deliveries USING btree (destinat
 
 CREATE INDEX deliveries_failed_idx ON authsync.deliveries USING btree (destination_id, record_type, record_id) WHERE (state = 'failed'::text);
 
-CREATE INDEX deliveries_finished_idx ON authsync.deliveries USING btree (finished_at) WHERE (state = ANY (ARRAY['delivered'::text, 'coalesced'::text, 'cancelled'::text]));
+CREATE INDEX deliveries_finished_idx ON authsync.deliveries USING btree (project_id, finished_at) WHERE (state = ANY (ARRAY['delivered'::text, 'coalesced'::text, 'cancelled'::text]));
 
 CREATE INDEX deliveries_project_idx ON authsync.deliveries USING btree (project_id, destination_id, id NULLS FIRST);
 
@@ -4395,6 +4823,9 @@ ALTER TABLE ONLY authsync.message_counts
 
 ALTER TABLE ONLY authsync.mirror_progress
     ADD CONSTRAINT mirror_progress_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.mirror_prunings
+    ADD CONSTRAINT mirror_prunings_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY authsync.mirror_repairs
     ADD CONSTRAINT mirror_repairs_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;

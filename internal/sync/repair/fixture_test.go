@@ -113,7 +113,7 @@ func setup(t *testing.T) *testBundle {
 	b.url = pgtest.URL(t, b.project)
 	_, err := b.control.Exec(t.Context(), `INSERT INTO authsync.projects (id, name, database_url_sealed) VALUES ($1, 'shop', '')`, b.projectID)
 	require.NoError(t, err)
-	require.NoError(t, inbox.Maintain(t.Context(), b.control, 0))
+	require.NoError(t, inbox.Maintain(t.Context(), b.control))
 	log := slog.New(slog.NewTextHandler(b, nil))
 	inserts, err := inbox.NewJobs(log)
 	require.NoError(t, err)

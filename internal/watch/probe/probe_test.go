@@ -112,7 +112,7 @@ type testBundle struct {
 func setup(t *testing.T) *testBundle {
 	t.Helper()
 	b := &testBundle{pool: pgtest.Control(t), account: &account{}, urls: map[uuid.UUID]string{}, at: time.Now().UTC().Truncate(time.Second)}
-	require.NoError(t, inbox.Maintain(t.Context(), b.pool, 0))
+	require.NoError(t, inbox.Maintain(t.Context(), b.pool))
 	b.exec(t, `INSERT INTO authsync.river_leader (elected_at, expires_at, leader_id) VALUES ('infinity', 'infinity', 'w')`)
 	b.shop = b.project(t, "shop", pgtest.URL(t, b.pool))
 	b.exec(t, `INSERT INTO authsync.integrations (project_id, provider, credentials_sealed) VALUES ($1, 'auth0', '')`, b.shop)

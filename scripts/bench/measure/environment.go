@@ -63,7 +63,7 @@ func newEnvironment(ctx context.Context, log *slog.Logger) (_ *environment, err 
 	if e.pool, err = pgdb.Open(ctx, e.server.URL(controlDatabase), pgdb.Options{MaxConns: 24, RuntimeParams: pgdb.FreshPlans()}); err != nil {
 		return nil, err
 	}
-	if err := inbox.Maintain(ctx, e.pool, 0); err != nil {
+	if err := inbox.Maintain(ctx, e.pool); err != nil {
 		return nil, err
 	}
 	if _, err := e.pool.Exec(ctx, referenceTable); err != nil {
