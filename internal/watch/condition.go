@@ -32,6 +32,7 @@ const (
 	KeyExpiring         = "key_expiring"
 	ClockSkew           = "clock_skew"
 	DatabaseSize        = "database_size"
+	RetentionOverdue    = "retention_overdue"
 	NotEvaluated        = "not_evaluated"
 )
 
@@ -81,6 +82,7 @@ func conditions() []condition {
 		{[]string{KeyExpiring}, ExpiringKeys, true},
 		{[]string{ClockSkew}, Clocks, true},
 		{[]string{DatabaseSize}, databaseSize, false},
+		{[]string{RetentionOverdue}, OverdueRetention, true},
 	}
 }
 

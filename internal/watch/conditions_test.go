@@ -108,6 +108,21 @@ func alarms() []alarm {
 			"only 0 of the coming days have a partition",
 		},
 		{
+			watch.RetentionOverdue, "",
+			sql(`INSERT INTO authsync.mirror_prunings (project_id, attempted_at, finished_at, last_error)
+				VALUES ($1, $2, $2::timestamptz - interval '49 hours', 'permission denied')`),
+			plain(`UPDATE authsync.mirror_prunings SET last_error = NULL, finished_at = now()`),
+			": permission denied",
+		},
+		{
+			watch.RetentionOverdue, "",
+			sql(`INSERT INTO authsync.river_job (kind, state, max_attempts, args, created_at, finalized_at)
+				SELECT 'prune_inbox', s.state::authsync.river_job_state, 25, '{}', $2::timestamptz - s.age, CASE s.state WHEN 'completed' THEN $2::timestamptz - s.age END
+				FROM (VALUES ('completed', interval '7 hours'), ('retryable', interval '5 hours')) AS s (state, age) WHERE $1::uuid IS NOT NULL`),
+			plain(`UPDATE authsync.river_job SET state = 'completed', finalized_at = now() + interval '100 years' WHERE kind = 'prune_inbox'`),
+			"the last job prune_inbox to succeed was at",
+		},
+		{
 			watch.DestinationStopped, destinationID,
 			destination(`UPDATE authsync.destinations SET state = 'disabled', state_by = 'system', state_reason = 'it answered 410'`),
 			plain(noDestination),

@@ -3424,6 +3424,94 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.merge_record(p_event capydb_auth.event, p_fields integer, p_last_at timestamp with time zone, p_last_sent_at timestamp with time zone, p_last_event_id text, p_last_fields integer, p_field_versions jsonb, p_roles text[]) IS 'Merges an event into the versions of a record, column by column; called by apply_users and its likes only.';
 
+CREATE FUNCTION capydb_auth.prunable_changes(p_before timestamp with time zone, p_to bigint, p_limit integer) RETURNS TABLE(id bigint, record_type text, record_id text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+BEGIN
+    RETURN QUERY
+    WITH page AS MATERIALIZED (
+        SELECT c.id, c.record_type, c.record_id, c.changed_at
+        FROM capydb_auth.changes AS c
+        WHERE c.id > (SELECT p.changes_to FROM capydb_auth.prune_progress AS p) AND c.id <= p_to
+        ORDER BY c.id
+        LIMIT p_limit
+    )
+    SELECT c.id, c.record_type, c.record_id
+    FROM page AS c
+    WHERE c.id < coalesce((SELECT min(n.id) FROM page AS n WHERE n.changed_at >= p_before), 9223372036854775807);
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.prunable_changes(p_before timestamp with time zone, p_to bigint, p_limit integer) IS 'The next changes that are past their retention.';
+
+CREATE FUNCTION capydb_auth.prune_changes(p_to bigint) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_after   bigint;
+    v_deleted integer;
+BEGIN
+    SELECT p.changes_to INTO v_after FROM capydb_auth.prune_progress AS p FOR UPDATE;
+
+    DELETE FROM capydb_auth.changes AS c
+    WHERE c.id = ANY (ARRAY(
+        SELECT o.id
+        FROM (
+            SELECT DISTINCT ON (i.record_id, i.record_type) i.record_id, i.record_type, i.id
+            FROM capydb_auth.changes AS i
+            WHERE i.id > v_after AND i.id <= p_to
+            ORDER BY i.record_id, i.record_type, i.id DESC
+        ) AS n
+        CROSS JOIN LATERAL (
+            -- By all columns of the index, so that no plan can walk through the feed by id.
+            SELECT i.id
+            FROM capydb_auth.changes AS i
+            WHERE (i.record_id, i.record_type, i.id) >= (n.record_id, n.record_type, 0)
+              AND (i.record_id, i.record_type, i.id) < (n.record_id, n.record_type, n.id)
+        ) AS o
+        ORDER BY o.id
+    ));
+    GET DIAGNOSTICS v_deleted = ROW_COUNT;
+    UPDATE capydb_auth.prune_progress AS p SET changes_to = greatest(p.changes_to, p_to);
+    RETURN v_deleted;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.prune_changes(p_to bigint) IS 'Deletes changes that later ones of the same record have superseded.';
+
+CREATE FUNCTION capydb_auth.prune_ledger(p_before timestamp with time zone, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_tidscan TO 'on'
+    AS $$
+DECLARE
+    v_deleted integer;
+BEGIN
+    DELETE FROM capydb_auth.processed_events AS p
+    WHERE p.ctid = ANY (ARRAY(
+        SELECT o.ctid
+        FROM capydb_auth.processed_events AS o
+        WHERE o.processed_at < p_before
+        ORDER BY o.processed_at
+        LIMIT p_limit
+    ));
+    GET DIAGNOSTICS v_deleted = ROW_COUNT;
+    RETURN v_deleted;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.prune_ledger(p_before timestamp with time zone, p_limit integer) IS 'Deletes entries of the ledger that were made before a time.';
+
 CREATE FUNCTION capydb_auth.read_changes(p_after bigint, p_limit integer) RETURNS TABLE(id bigint, record_type text, record_id text, user_id text, organization_id text, kind text, changed text[], record_row jsonb, before_row jsonb, provider text, event_id text, event_at timestamp with time zone, changed_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4607,7 +4695,7 @@ CREATE TABLE capydb_auth.processed_events (
     CONSTRAINT processed_events_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text])))
 );
 
-COMMENT ON TABLE capydb_auth.processed_events IS 'The ledger: an event is here exactly if its effect is in the mirror, which makes a repetition harmless.';
+COMMENT ON TABLE capydb_auth.processed_events IS 'The ledger: an event is here exactly if its effect is in the mirror, which makes a repetition harmless; for as long as one can come, see docs/retention.md.';
 
 COMMENT ON COLUMN capydb_auth.processed_events.received_at IS 'When the message processed first was received.';
 
@@ -4616,6 +4704,18 @@ COMMENT ON COLUMN capydb_auth.processed_events.inbox_id IS 'The message processe
 COMMENT ON COLUMN capydb_auth.processed_events.inbox_ordinal IS 'Place of the event in that message, from 0.';
 
 COMMENT ON COLUMN capydb_auth.processed_events.outcome IS 'applied: it set at least one value; stale: newer events had already set all its values.';
+
+CREATE TABLE capydb_auth.prune_progress (
+    singleton boolean DEFAULT true NOT NULL,
+    changes_to bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT prune_progress_singleton_check CHECK (singleton)
+);
+
+COMMENT ON TABLE capydb_auth.prune_progress IS 'How far the change feed is pruned.';
+
+COMMENT ON COLUMN capydb_auth.prune_progress.singleton IS 'Limits the table to one row.';
+
+COMMENT ON COLUMN capydb_auth.prune_progress.changes_to IS 'Of the changes up to this id, each record has its newest one only.';
 
 CREATE UNLOGGED TABLE capydb_auth.reconcile_findings (
     provider text NOT NULL COLLATE pg_catalog."C",
@@ -4963,6 +5063,9 @@ ALTER TABLE ONLY capydb_auth.owner
 ALTER TABLE ONLY capydb_auth.processed_events
     ADD CONSTRAINT processed_events_pkey PRIMARY KEY (provider, event_id, record_type, record_id, received_at);
 
+ALTER TABLE ONLY capydb_auth.prune_progress
+    ADD CONSTRAINT prune_progress_pkey PRIMARY KEY (singleton);
+
 ALTER TABLE ONLY capydb_auth.reconcile_findings
     ADD CONSTRAINT reconcile_findings_pkey PRIMARY KEY (provider, record_type, record_id);
 
@@ -4994,6 +5097,8 @@ CREATE INDEX organizations_name_idx ON capydb_auth.organizations USING btree (lo
 CREATE INDEX organizations_placeholders_idx ON capydb_auth.organizations USING btree (placeholder_since) WHERE (placeholder_since IS NOT NULL);
 
 CREATE INDEX organizations_slug_idx ON capydb_auth.organizations USING btree (slug);
+
+CREATE INDEX processed_events_processed_idx ON capydb_auth.processed_events USING btree (processed_at);
 
 CREATE INDEX reconcile_findings_drift_idx ON capydb_auth.reconcile_findings USING btree (provider, record_type, record_id) WHERE (state <> 'none'::text);
 
@@ -5076,6 +5181,12 @@ REVOKE ALL ON FUNCTION capydb_auth.lock_mirror() FROM PUBLIC;
 REVOKE ALL ON FUNCTION capydb_auth.membership_id(p_organization_id text, p_user_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.merge_record(p_event capydb_auth.event, p_fields integer, p_last_at timestamp with time zone, p_last_sent_at timestamp with time zone, p_last_event_id text, p_last_fields integer, p_field_versions jsonb, p_roles text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.prunable_changes(p_before timestamp with time zone, p_to bigint, p_limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.prune_changes(p_to bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.prune_ledger(p_before timestamp with time zone, p_limit integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.read_changes(p_after bigint, p_limit integer) FROM PUBLIC;
 
