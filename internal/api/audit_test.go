@@ -69,9 +69,10 @@ func TestActionsHaveNames(t *testing.T) {
 	t.Parallel()
 	const one = "/projects/{project}"
 	for call, want := range map[string]string{
-		"POST /projects": "project.create",
-		"PATCH " + one:   "project.update",
-		"DELETE " + one:  "project.delete",
+		"POST /projects":                                             "project.create",
+		"PATCH " + one:                                               "project.update",
+		"DELETE " + one:                                              "project.delete",
+		"PUT " + one + "/clone":                                      "clone.update",
 		"PUT " + one + "/integrations/{provider}":                    "integration.update",
 		"DELETE " + one + "/integrations/{provider}":                 "integration.delete",
 		"POST " + one + "/integrations/{provider}/backfill":          "backfill.start",

@@ -98,6 +98,11 @@ func erasureOf(e erasure.Erasure) wire.Erasure {
 	w := wire.Erasure{
 		ID: e.ID.String(), Digest: hex.EncodeToString(e.Digest), RequestedBy: e.RequestedBy, State: e.State, Phase: e.Phase, Counts: e.Counts,
 		WaitReason: e.WaitReason, RequestedAt: e.RequestedAt.UTC(), MarkedAt: utc(e.MarkedAt), FinishedAt: utc(e.FinishedAt),
+		Clones: each(e.Clones, func(c erasure.CloneErasure) wire.CloneErasure {
+			return wire.CloneErasure{
+				Project: c.Project, ErasureID: c.ErasureID.String(), State: c.State, WaitReason: c.WaitReason, FinishedAt: utc(c.FinishedAt),
+			}
+		}),
 		Destinations: each(e.Destinations, func(a erasure.Answer) wire.ErasureAnswer { a.At = utc(a.At); return wire.ErasureAnswer(a) }),
 	}
 	if w.Counts == nil {

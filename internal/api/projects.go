@@ -42,10 +42,11 @@ func projectOf(p project.Project) wire.Project {
 
 func (a *API) createProject(r *http.Request) (answer, error) {
 	var in struct {
-		Name        string       `json:"name"`
-		DatabaseURL *string      `json:"database_url"`
-		Adopt       bool         `json:"adopt"`
-		KeepDays    project.Keep `json:"keep_days"`
+		Name        string        `json:"name"`
+		DatabaseURL *string       `json:"database_url"`
+		Adopt       bool          `json:"adopt"`
+		KeepDays    project.Keep  `json:"keep_days"`
+		CloneOf     *wire.CloneOf `json:"clone_of"`
 	}
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
@@ -59,9 +60,11 @@ func (a *API) createProject(r *http.Request) (answer, error) {
 	} else if in.Adopt {
 		return answer{}, wrongField("adopt", "adopt is for a mirror that is there already: give its database_url as well")
 	}
-	p, err := a.config.Store.Create(r.Context(), project.NewProject{
-		Name: in.Name, DatabaseURL: databaseURL, Adopt: in.Adopt, Keep: in.KeepDays,
-	})
+	made := project.NewProject{Name: in.Name, DatabaseURL: databaseURL, Adopt: in.Adopt, Keep: in.KeepDays}
+	if in.CloneOf != nil {
+		return a.cloneProject(r, *in.CloneOf, project.CloneInput{NewProject: made})
+	}
+	p, err := a.config.Store.Create(r.Context(), made)
 	if err != nil {
 		return answer{}, err
 	}
@@ -77,7 +80,11 @@ func (a *API) listProjects(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK, body: newPage(each(projects, projectOf), next)}, nil
+	bodies := each(projects, projectOf)
+	if err := a.addClones(r.Context(), projects, bodies); err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: newPage(bodies, next)}, nil
 }
 
 func (a *API) getProject(r *http.Request) (answer, error) {
@@ -94,6 +101,9 @@ func (a *API) getProject(r *http.Request) (answer, error) {
 		if repair != nil {
 			body.MirrorRepair = mirrorRepairOf(repair)
 		}
+	}
+	if body.Clone, err = a.clone(r.Context(), p.ID); err != nil {
+		return answer{}, err
 	}
 	return answer{status: http.StatusOK, body: body}, nil
 }
@@ -122,7 +132,11 @@ func (a *API) updateProject(r *http.Request) (answer, error) {
 	if p, err = a.config.Store.UpdateProject(r.Context(), p.ID, change); err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK, body: projectOf(p)}, nil
+	body := projectOf(p)
+	if body.Clone, err = a.clone(r.Context(), p.ID); err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: body}, nil
 }
 
 func (a *API) deleteProject(r *http.Request) (answer, error) {

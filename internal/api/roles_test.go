@@ -31,6 +31,7 @@ func needs() []need {
 		{"GET " + one, "", look, false},
 		{"PATCH " + one, "{}", admin, true},
 		{"DELETE " + one, "", admin, true},
+		{"PUT " + one + "/clone", "{}", admin, true},
 
 		{"GET " + one + "/integrations", "", look, false},
 		{"GET " + integration, "", look, false},

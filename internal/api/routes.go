@@ -37,6 +37,8 @@ func (a *API) routes() []route {
 		{get, one, ofProject, look, a.getProject, nothing},
 		{patch, one, ofAll, admin, a.updateProject, aBody},
 		{remove, one, ofAll, admin, a.deleteProject, takes{query: []string{"keep_webhook"}}},
+		// It reads one project and writes to another, like the creation of a clone: a key for one of them may not.
+		{put, one + "/clone", ofAll, admin, a.putClone, aBody},
 
 		{get, one + "/integrations", ofProject, look, a.listIntegrations, aPage},
 		{put, integration, ofProject, admin, a.putIntegration, aBody},

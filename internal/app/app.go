@@ -256,8 +256,11 @@ func (a *App) startDirectory(ctx context.Context) (_ stopFunc, err error) {
 	a.mirrors = mirror.New(mirror.Config{Databases: a.databases, Ledger: repair.NewLedger(a.pool, nil), ErasureKeys: a.directory, Log: a.log})
 	ofStore := project.Config{
 		Pool: a.people, Keyring: a.keyring, Mirror: a.mirrors, Targets: a.guard, Tenants: a.tenants, CheckSource: a.checkSource, Log: a.log,
-		AccountMark:  a.accountMark,
-		Retention:    a.settings.Retention(),
+		AccountMark: a.accountMark,
+		Retention:   a.settings.Retention(),
+		CheckClone: func(ctx context.Context, t project.CloneTarget) error {
+			return a.mirrors.CheckCloneTarget(ctx, mirror.CloneTarget(t))
+		},
 		Destinations: destinationTypes{a.guard.CheckURL},
 	}
 	if a.Store, err = project.NewStore(ofStore); err != nil {

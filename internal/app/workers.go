@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/ingest/apply"
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/sync/clone"
 	"github.com/authsync/authsync/internal/sync/provision"
 	"github.com/authsync/authsync/internal/sync/prune"
 	"github.com/authsync/authsync/internal/sync/repair"
@@ -40,6 +41,7 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 	erasures := erasure.Config{Pool: a.pool, Vault: a.stored, Mirrors: a.mirrors, Log: a.log.With(slog.String("part", "erasure")), SettleAfter: a.settles}
 	keeps := upkeep.Config{Pool: a.pool, Retention: a.settings.DeliveriesRetention, Log: a.log.With(slog.String("part", "outbox"))}
 	prunes := prune.Config{Pool: a.pool, Mirrors: a.mirrors, Retention: a.settings.Retention(), Log: a.log.With(slog.String("part", "retention"))}
+	clones := clone.Config{Pool: a.pool, Mirrors: a.mirrors, Log: a.log.With(slog.String("part", "clone"))}
 	probes := probe.Config{
 		Pool: a.pool, DatabaseURL: a.stored.DatabaseURL, Tenants: a.tenants, Accounts: a.accounts, Start: a.backfills.Start, Latest: a.backfills.Latest,
 		Log: a.log.With(slog.String("part", "watch")),
@@ -52,11 +54,13 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 		Pool: a.pool, Log: a.log, Retention: a.settings.InboxRetention, PollOnly: pooled,
 		Workers: []jobs.Register{
 			apply.Register(applies, a.settings.Workers), a.readingWorkers, a.relay.Register, a.sender.Register, upkeep.Register(keeps),
-			repair.Register(repairs), erasure.Register(erasures), a.webhooks.Register, probe.Register(probes),
+			repair.Register(repairs), erasure.Register(erasures), clone.Register(clones), a.webhooks.Register, probe.Register(probes),
 			prune.Register(prunes),
 		},
-		Periodic: slices.Concat(apply.Periodic(), syncrun.Periodic(), upkeep.Periodic(), repair.Periodic(), provision.Periodic(), probe.Periodic(), prune.Periodic()),
-		Hooks:    []rivertype.Hook{a.sender.Hook()},
+		Periodic: slices.Concat(
+			apply.Periodic(), syncrun.Periodic(), upkeep.Periodic(), repair.Periodic(), provision.Periodic(), clone.Periodic(), probe.Periodic(), prune.Periodic(),
+		),
+		Hooks: []rivertype.Hook{a.sender.Hook()},
 	})
 	if err != nil {
 		return nil, err

@@ -178,11 +178,15 @@ func (s *session) printErasure(project string, e client.Erasure) error {
 		}
 		told.add(d.Name, d.Type, d.State, status, clockOrDash(d.At), orNull(d.Reason))
 	}
+	clones := table{head: []string{"CLONE", "ERASURE", "STATE", "FINISHED", "WAITS FOR"}}
+	for _, c := range e.Clones {
+		clones.add(c.Project, c.ErasureID, c.State, clockOrDash(c.FinishedAt), orNull(c.WaitReason))
+	}
 	for _, t := range []struct {
 		table
 
 		has bool
-	}{{rows, len(e.Counts) > 0}, {told, len(e.Destinations) > 0}} {
+	}{{rows, len(e.Counts) > 0}, {told, len(e.Destinations) > 0}, {clones, len(e.Clones) > 0}} {
 		if !t.has {
 			continue
 		}

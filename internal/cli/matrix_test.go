@@ -59,6 +59,8 @@ func commandNeeds() []commandNeed {
 		{"projects get", "shop", look, false},
 		{"projects create", "other2", admin, true},
 		{"projects update", "shop --name shop", admin, true},
+		{"projects clone", "shop other3 --no-wait", admin, true},
+		{"projects resync", "other3 --no-wait", admin, true},
 		{"backfill", "shop clerk --no-wait", operate, false},
 		{"reconcile", "shop clerk --no-wait", operate, false},
 		{"reconcile", "shop clerk --no-wait --force", admin, false},

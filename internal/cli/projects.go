@@ -13,11 +13,12 @@ import (
 func (s *session) newProjects() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "projects",
-		Short: "Create, list, change and detach projects",
+		Short: "Create, clone, list, change and detach projects",
 		Long: `A project is a tenant: it has its own PostgreSQL database, which contains its mirror
 capydb_auth.users. Commands accept a project's name or id.`,
 	})
-	cmd.AddCommand(s.newProjectsCreate(), s.newProjectsList(), s.newProjectsShow(), s.newProjectsUpdate(), s.newProjectsDelete())
+	cmd.AddCommand(s.newProjectsCreate(), s.newProjectsList(), s.newProjectsShow(), s.newProjectsUpdate(), s.newProjectsDelete(),
+		s.newProjectsClone(), s.newProjectsResync())
 	return cmd
 }
 
@@ -147,6 +148,11 @@ func (s *session) newProjectsShow() *cobra.Command {
 			}
 			if r := p.MirrorRepair; r != nil {
 				if err := s.printf("\nMirror: %s.\n", printable(r.Summary)); err != nil {
+					return err
+				}
+			}
+			if p.Clone != nil {
+				if err := s.printf("\nClone: %s.\n", printable(p.Clone.Summary)); err != nil {
 					return err
 				}
 			}

@@ -11,6 +11,9 @@ type (
 	Project            = wire.Project
 	KeepDays           = wire.KeepDays
 	Retention          = wire.Retention
+	Clone              = wire.Clone
+	CloneOf            = wire.CloneOf
+	CloneOrder         = wire.CloneOrder
 	Integration        = wire.Integration
 	CredentialState    = wire.CredentialState
 	Pull               = wire.Pull
@@ -40,6 +43,7 @@ type (
 
 	Erasure       = wire.Erasure
 	ErasureAnswer = wire.ErasureAnswer
+	CloneErasure  = wire.CloneErasure
 
 	Record       = wire.Record[map[string]any]
 	ListedRecord = wire.ListedRecord[map[string]any]

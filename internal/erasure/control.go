@@ -260,5 +260,5 @@ func (r *run) remains(ctx context.Context, tx pgx.Tx) (next string, err error) {
 		}
 		r.rowsGone[s.table] += tag.RowsAffected()
 	}
-	return phaseDestinations, nil
+	return phaseClones, nil
 }

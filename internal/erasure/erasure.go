@@ -10,7 +10,8 @@
 //	events        outcomes of events, and the events in their messages
 //	inbox         all other messages that name the person
 //	remains       requests to read the user, reports of runs, the state of destinations
-//	destinations  waits until each destination has heard of it
+//	clones        the erasure of the same person from each clone of the project begins
+//	destinations  waits until each destination has heard of it, and each clone's erasure is done
 //	finish        the ids that were needed until now, and the receipt
 //
 // The tombstone is a digest: SHA-256 of a key of the project, the record type and the id. The key is random and stored sealed, so
@@ -54,6 +55,7 @@ const (
 	phaseEvents       = "events"
 	phaseInbox        = "inbox"
 	phaseRemains      = "remains"
+	phaseClones       = "clones"
 	phaseDestinations = "destinations"
 	phaseFinish       = "finish"
 )
@@ -73,6 +75,7 @@ type Erasure struct {
 	// left.
 	Counts       map[string]int64
 	Destinations []Answer
+	Clones       []CloneErasure
 	WaitReason   *string
 	RequestedAt  time.Time
 	MarkedAt     *time.Time // the person cannot come back since then
@@ -95,6 +98,8 @@ type subject struct {
 	ChangeID    int64    `json:"change_id,omitempty"` // that passes the erasure on
 	Emails      []string `json:"emails,omitempty"`
 	Invitations []string `json:"invitations,omitempty"`
+	// Clones are the erasures from clones that were begun, by project.
+	Clones map[uuid.UUID]uuid.UUID `json:"clones,omitempty"`
 	// How far the phases have come.
 	Ledger          mirror.LedgerPlace `json:"ledger,omitzero"`
 	InvitationAfter string             `json:"invitation_after,omitempty"`
@@ -132,7 +137,7 @@ type Store struct {
 
 const (
 	columns = `
-		e.id, e.project_id, e.digest, e.requested_by, e.state, e.phase, e.counts, e.destinations, e.wait_reason, e.requested_at, e.marked_at,
+		e.id, e.project_id, e.digest, e.requested_by, e.state, e.phase, e.counts, e.destinations, e.clones, e.wait_reason, e.requested_at, e.marked_at,
 		e.finished_at`
 
 	insertErasure = `
@@ -163,16 +168,20 @@ const (
 // Start begins the erasure of a user, whether or not the mirror has the user; a running one of the same user is returned as it is. by
 // is who asked for it. Errors: fault.Invalid, project.ErrNoProject.
 func (s *Store) Start(ctx context.Context, projectID uuid.UUID, userID, by string) (e Erasure, started bool, err error) {
+	return s.start(ctx, projectID, &subject{UserID: userID}, by)
+}
+
+func (s *Store) start(ctx context.Context, projectID uuid.UUID, about *subject, by string) (e Erasure, started bool, err error) {
 	key, err := s.Vault.EnsureErasureKey(ctx, projectID)
 	if err != nil {
 		return Erasure{}, false, err
 	}
 	id := uuid.New()
-	sealed, err := sealSubject(s.Vault, projectID, id, &subject{UserID: userID})
+	sealed, err := sealSubject(s.Vault, projectID, id, about)
 	if err != nil {
 		return Erasure{}, false, err
 	}
-	digest := mirror.ErasureDigest(key, userID)
+	digest := mirror.ErasureDigest(key, about.UserID)
 	err = pgdb.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		e, err = pgdb.CollectOne[Erasure](ctx, tx, insertErasure, id, projectID, digest, sealed, by, s.Now())
 		started = err == nil

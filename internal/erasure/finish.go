@@ -37,7 +37,7 @@ const (
 	setAnswers = `UPDATE authsync.erasures SET destinations = $3 WHERE id = $1 AND steps = $2 AND state = 'running'`
 )
 
-// destinations waits until each destination has heard of the erasure, or has had its time.
+// destinations waits until each destination has heard of the erasure and each clone has gone through its own, or has had its time.
 func (r *run) destinations(ctx context.Context) error {
 	type row struct {
 		Answer
@@ -65,11 +65,18 @@ func (r *run) destinations(ctx context.Context) error {
 			answers = append(answers, a)
 		}
 	}
+	cloned, clone, err := r.cloned(ctx, late)
+	if err != nil {
+		return err
+	}
 	settled := r.row.MarkedAt == nil || r.Now().Sub(*r.row.MarkedAt) >= r.SettleAfter
-	if settled && (waiting == "" || late) {
+	if settled && (waiting == "" && clone == "" || late) {
 		return r.inTx(ctx, func(tx pgx.Tx) (string, error) {
 			if _, err := tx.Exec(ctx, setAnswers, r.id, r.row.Steps, answers); err != nil {
 				return "", fmt.Errorf("record what destinations answered: %w", err)
+			}
+			if err := r.setCloned(ctx, tx, cloned); err != nil {
+				return "", err
 			}
 			if _, err := tx.Exec(ctx, cancelOutstanding, r.row.ProjectID, r.about.ChangeID, r.Now()); err != nil {
 				return "", fmt.Errorf("cancel what could not be passed on: %w", err)
@@ -80,10 +87,16 @@ func (r *run) destinations(ctx context.Context) error {
 	if _, err := r.Pool.Exec(ctx, setAnswers, r.id, r.row.Steps, answers); err != nil {
 		return fmt.Errorf("record what destinations answered: %w", err)
 	}
+	if err := r.setCloned(ctx, r.Pool, cloned); err != nil {
+		return err
+	}
 	if err := delivery.RequestRelay(ctx, r.Pool, r.row.ProjectID); err != nil {
 		return err
 	}
 	reason := "jobs that began before the tombstone was set may still be at work"
+	if clone != "" {
+		reason = "the erasure from clone " + clone + " is not done yet"
+	}
 	if waiting != "" {
 		reason = "destination " + waiting + " has not heard of the erasure yet"
 	}

@@ -198,6 +198,8 @@ func (r *run) step(ctx context.Context) error {
 		return r.inTx(ctx, func(tx pgx.Tx) (string, error) { return r.messages(ctx, tx) })
 	case phaseRemains:
 		return r.inTx(ctx, func(tx pgx.Tx) (string, error) { return r.remains(ctx, tx) })
+	case phaseClones:
+		return r.clones(ctx)
 	case phaseDestinations:
 		return r.destinations(ctx)
 	default:

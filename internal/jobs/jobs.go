@@ -5,7 +5,7 @@
 //
 // The jobs that look for work (apply_inbox, relay_changes and repair_mirror for a project, deliver
 // for a destination, refresh_users and provision_webhook for a provider of a project, backfill for a run, erase_user for an
-// erasure) exist at most once per subject. A row of authsync.job_requests records the job:
+// erasure, copy_mirror for a clone) exist at most once per subject. A row of authsync.job_requests records the job:
 //
 //	       request_job: UPDATE, and insert the job
 //	     ┌────────────────────────────────────────────┐

@@ -24,6 +24,7 @@ const (
 	Backfill     = "backfill"      // per sync run: a backfill or a reconcile
 	RepairMirror = "repair_mirror" // per project
 	EraseUser    = "erase_user"    // per erasure
+	CopyMirror   = "copy_mirror"   // per clone
 	// ProvisionWebhook sets up the webhook of a provider of a project there.
 	ProvisionWebhook = "provision_webhook"
 )

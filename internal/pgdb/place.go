@@ -11,6 +11,14 @@ import (
 // ErrControlDatabase reports that a database is the control database of an authsync installation.
 var ErrControlDatabase = errors.New("this is authsync's own database")
 
+// Errors of a database that is to become a clone of a project's.
+var (
+	// ErrSourceDatabase means that it is the project's own.
+	ErrSourceDatabase = errors.New("it is the database of the project that is to be cloned")
+	// ErrMirrorNotEmpty means that it has a mirror with records that are not a clone's.
+	ErrMirrorNotEmpty = errors.New("it has a mirror with records already")
+)
+
 // OwnedError reports that a database holds the mirror of another project.
 type OwnedError struct{ Owner uuid.UUID }
 

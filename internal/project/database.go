@@ -21,7 +21,11 @@ const releaseTimeout = 5 * time.Second
 
 // install ensures that the mirror is installed in a project's database and belongs to the project.
 func (s *Store) install(ctx context.Context, databaseURL string, projectID uuid.UUID, adopt bool) error {
-	err := s.mirror.Install(ctx, databaseURL, projectID, adopt)
+	return s.databaseError(ctx, databaseURL, s.mirror.Install(ctx, databaseURL, projectID, adopt))
+}
+
+// databaseError makes an error of a project's database one for the person who gave its URL.
+func (s *Store) databaseError(ctx context.Context, databaseURL string, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -40,6 +44,12 @@ func (s *Store) install(ctx context.Context, databaseURL string, projectID uuid.
 	}
 	detail := pgdb.Describe(err)
 	switch {
+	case errors.Is(err, pgdb.ErrSourceDatabase):
+		detail = "this is the database of the project that is to be cloned: give another one"
+	case errors.Is(err, pgdb.ErrMirrorNotEmpty):
+		detail = "there is a mirror with records already, which is no clone of this project: give an empty database; or, if it is a copy of the " +
+			"project's database or a mirror that is not needed any more, have it become the clone (--adopt, \"adopt\": true), which removes from it what " +
+			"the project does not have"
 	case pgdb.Code(err) == pgerrcode.InsufficientPrivilege && !pgdb.Connecting(err):
 		config, parseErr := s.tenants.ConnConfig(databaseURL, pgdb.Options{})
 		if parseErr != nil {

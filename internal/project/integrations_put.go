@@ -159,6 +159,8 @@ func (s *Store) plan(
 			return nil, err
 		}
 		p.oldOptions, p.mark = stored[0].Options, stored[0].AccountMark
+	} else if p.mark, err = followsMark(ctx, db, projectID, kind.Name()); err != nil {
+		return nil, err
 	}
 	newVerifier := kind.NewVerifier
 	if checked, is := kind.(provider.Stored); is && options == nil && p.exists {

@@ -19,7 +19,6 @@ import (
 
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
-	"github.com/authsync/authsync/internal/retention"
 )
 
 // maxIdentifier is NAMEDATALEN - 1: PostgreSQL silently truncates longer names.
@@ -36,11 +35,11 @@ type managed struct {
 // createWithDatabase creates a project and a database with its mirror on the control server. CREATE DATABASE
 // cannot run in a transaction, but renaming can: the database is created under a temporary name and
 // renamed in the transaction that creates the project.
-func (s *Store) createWithDatabase(ctx context.Context, project string, keep retention.Settings) (p Project, err error) {
+func (s *Store) createWithDatabase(ctx context.Context, c creation) (p Project, err error) {
 	control := s.pool.Config().ConnConfig
 	unique := strings.ToLower(rand.Text()[:12])
 	m := managed{
-		role: databaseName(control.Database, project+"_"+unique), password: rand.Text(),
+		role: databaseName(control.Database, c.Name+"_"+unique), password: rand.Text(),
 		temporary: databaseName(control.Database, "new_"+unique),
 	}
 	defer func() {
@@ -55,9 +54,9 @@ func (s *Store) createWithDatabase(ctx context.Context, project string, keep ret
 	if err := s.install(ctx, pgdb.ManagedURL(m.role, m.password, m.temporary), id, false); err != nil {
 		return Project{}, err
 	}
-	name := databaseName(control.Database, project)
+	name := databaseName(control.Database, c.Name)
 	err = pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		p, err = s.insert(ctx, tx, Project{ID: id, Name: project, Keep: keep}, pgdb.ManagedURL(m.role, m.password, name))
+		p, err = s.insert(ctx, tx, c, id, pgdb.ManagedURL(m.role, m.password, name))
 		if err != nil {
 			return err
 		}

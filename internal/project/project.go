@@ -81,6 +81,9 @@ type Config struct {
 	AccountMark func(
 		ctx context.Context, projectID uuid.UUID, kind provider.Provider, c provider.Credentials, o provider.Options,
 	) (string, error)
+	// CheckClone returns an error if a database must not become a clone of a project's; nil means no check. Errors are those of
+	// MirrorInstaller.Install, pgdb.ErrSourceDatabase and pgdb.ErrMirrorNotEmpty.
+	CheckClone func(ctx context.Context, t CloneTarget) error
 	// Destinations checks destinations; nil: they can be read, but not made or changed.
 	Destinations DestinationTypes
 	// Retention is how long what a project has no setting for is kept.
@@ -103,6 +106,7 @@ type Store struct {
 	now              func() time.Time
 
 	checkSource func(ctx context.Context, projectID uuid.UUID, databaseURL string) error
+	checkClone  func(ctx context.Context, t CloneTarget) error
 	accountMark func(context.Context, uuid.UUID, provider.Provider, provider.Credentials, provider.Options) (string, error)
 }
 
@@ -121,7 +125,7 @@ func NewStore(c Config) (*Store, error) {
 	}
 	return &Store{
 		pool: c.Pool, keyring: c.Keyring, mirror: c.Mirror, targets: c.Targets, tenants: tenants, log: c.Log, destinationTypes: c.Destinations, now: now,
-		retention: c.Retention, checkSource: c.CheckSource, accountMark: c.AccountMark,
+		retention: c.Retention, checkSource: c.CheckSource, checkClone: c.CheckClone, accountMark: c.AccountMark,
 	}, nil
 }
 

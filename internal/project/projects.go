@@ -85,34 +85,56 @@ type NewProject struct {
 // named …_new_… may be left behind and is harmless; a mirror that was installed must then be
 // adopted).
 func (s *Store) Create(ctx context.Context, in NewProject) (Project, error) {
-	if err := checkName("project", in.Name); err != nil {
+	return s.create(ctx, creation{NewProject: in})
+}
+
+// creation is a project to be created, and what belongs to it.
+type creation struct {
+	NewProject
+
+	keep  retention.Settings                                              // what Keep comes to
+	check func(ctx context.Context, databaseURL string) error             // of a given database, before anything is done there; or nil
+	then  func(ctx context.Context, tx pgx.Tx, projectID uuid.UUID) error // in the transaction that creates the project; or nil
+}
+
+func (s *Store) create(ctx context.Context, c creation) (Project, error) {
+	if err := checkName("project", c.Name); err != nil {
 		return Project{}, err
 	}
-	keep, err := in.Keep.over(retention.Settings{}, s.retention)
-	if err != nil {
+	var err error
+	if c.keep, err = c.Keep.over(retention.Settings{}, s.retention); err != nil {
 		return Project{}, err
 	}
-	_, err = s.FindProject(ctx, in.Name)
+	_, err = s.FindProject(ctx, c.Name)
 	switch {
 	case err == nil:
 		return Project{}, ErrNameTaken
 	case !errors.Is(err, ErrNoProject):
 		return Project{}, err
 	}
-	if in.DatabaseURL == "" {
-		return s.createWithDatabase(ctx, in.Name, keep)
+	if c.DatabaseURL == "" {
+		return s.createWithDatabase(ctx, c)
 	}
-	databaseURL, err := s.givenURL(in.DatabaseURL)
+	databaseURL, err := s.givenURL(c.DatabaseURL)
 	if err != nil {
 		return Project{}, err
 	}
-	made := Project{ID: uuid.New(), Name: in.Name, Keep: keep}
-	if err := s.install(ctx, databaseURL, made.ID, in.Adopt); err != nil {
+	if c.check != nil {
+		if err := c.check(ctx, databaseURL); err != nil {
+			return Project{}, err
+		}
+	}
+	id := uuid.New()
+	if err := s.install(ctx, databaseURL, id, c.Adopt); err != nil {
 		return Project{}, err
 	}
-	p, err := s.insert(ctx, s.pool, made, databaseURL)
+	var p Project
+	err = pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		p, err = s.insert(ctx, tx, c, id, databaseURL)
+		return err
+	})
 	if err != nil {
-		s.release(ctx, databaseURL, made.ID)
+		s.release(ctx, databaseURL, id)
 	}
 	return p, err
 }
@@ -126,13 +148,13 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-func (s *Store) insert(ctx context.Context, db querier, p Project, url string) (Project, error) {
-	p.Database, p.Kept = s.tenants.SafeURL(url), periods(p.Keep, s.retention)
+func (s *Store) insert(ctx context.Context, tx pgx.Tx, c creation, id uuid.UUID, url string) (Project, error) {
+	p := Project{ID: id, Name: c.Name, Keep: c.keep, Database: s.tenants.SafeURL(url), Kept: periods(c.keep, s.retention)}
 	sealed, err := s.sealURL(p.ID, url)
 	if err != nil {
 		return Project{}, err
 	}
-	rows, err := db.Query(ctx, insertProject, p.ID, p.Name, sealed,
+	rows, err := tx.Query(ctx, insertProject, p.ID, p.Name, sealed,
 		p.Keep.Inbox, p.Keep.Ledger, p.Keep.Changes, p.Keep.Deliveries)
 	if err == nil {
 		p.CreatedAt, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[time.Time])
@@ -142,6 +164,11 @@ func (s *Store) insert(ctx context.Context, db querier, p Project, url string) (
 	}
 	if err != nil {
 		return Project{}, fmt.Errorf("insert project: %w", err)
+	}
+	if c.then != nil {
+		if err := c.then(ctx, tx, id); err != nil {
+			return Project{}, err
+		}
 	}
 	return p, nil
 }
@@ -268,11 +295,15 @@ func (s *Store) update(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, c Pr
 
 // DeleteProject detaches a project: its integrations and keys are deleted, and its webhooks are
 // rejected. Its database stays, with the mirror, which another project may use from now on if the
-// database is reachable.
+// database is reachable. Errors: ErrNoProject; fault.WrongState while clones read its mirror.
 func (s *Store) DeleteProject(ctx context.Context, projectID uuid.UUID) error {
 	databaseURL, urlErr := s.DatabaseURL(ctx, projectID)
 	var was bool
-	if err := s.pool.QueryRow(ctx, removeProject, projectID).Scan(&was); err != nil {
+	err := s.pool.QueryRow(ctx, removeProject, projectID).Scan(&was)
+	if constraintOf(err) == cloneSourceCheck {
+		return s.followed(ctx, projectID)
+	}
+	if err != nil {
 		return fmt.Errorf("delete project: %w", err)
 	}
 	if !was {

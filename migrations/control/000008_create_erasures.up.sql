@@ -19,6 +19,7 @@ CREATE TABLE authsync.erasures (
     steps          bigint      NOT NULL DEFAULT 0,
     counts         jsonb       NOT NULL DEFAULT '{}',
     destinations   jsonb       NOT NULL DEFAULT '[]',
+    clones         jsonb       NOT NULL DEFAULT '[]',
     wait_reason    text,
     requested_at   timestamptz NOT NULL,
     marked_at      timestamptz,
@@ -27,7 +28,7 @@ CREATE TABLE authsync.erasures (
     CONSTRAINT erasures_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects (id) ON DELETE CASCADE,
     CONSTRAINT erasures_state_check CHECK (state IN ('running', 'done')),
     CONSTRAINT erasures_phase_check
-        CHECK (phase IN ('mark', 'ledger', 'mirror', 'invitations', 'events', 'inbox', 'remains', 'destinations', 'finish')),
+        CHECK (phase IN ('mark', 'ledger', 'mirror', 'invitations', 'events', 'inbox', 'remains', 'clones', 'destinations', 'finish')),
     CONSTRAINT erasures_finished_at_check CHECK ((finished_at IS NULL) = (state = 'running')),
     CONSTRAINT erasures_subject_sealed_check CHECK ((subject_sealed IS NULL) = (state = 'done'))
 );
@@ -36,10 +37,11 @@ COMMENT ON TABLE authsync.erasures IS 'Persons who were erased or are being eras
 COMMENT ON COLUMN authsync.erasures.digest IS 'SHA-256 of the project''s erasure key, the record type user and the user''s id, as in capydb_auth.erasures.';
 COMMENT ON COLUMN authsync.erasures.subject_sealed IS 'Who it is and how far it has come, encrypted with a key kept outside the database; NULL once it is done.';
 COMMENT ON COLUMN authsync.erasures.requested_by IS 'The API key that asked for it: its id, which names no person.';
-COMMENT ON COLUMN authsync.erasures.phase IS 'What is being removed: mark: the tombstone; ledger; mirror: rows and changes; invitations; events: outcomes and their messages; inbox: other messages; remains: the few other rows; destinations: waits until they have heard of it; finish.';
+COMMENT ON COLUMN authsync.erasures.phase IS 'What is being removed: mark: the tombstone; ledger; mirror: rows and changes; invitations; events: outcomes and their messages; inbox: other messages; remains: the few other rows; clones: the same person''s erasure from each clone begins; destinations: waits until they have heard of it, and until clones are done; finish.';
 COMMENT ON COLUMN authsync.erasures.steps IS 'Grows by one with each step, so that of two workers only one goes on.';
 COMMENT ON COLUMN authsync.erasures.counts IS 'How many rows were removed or rewritten, by table.';
 COMMENT ON COLUMN authsync.erasures.destinations IS 'What each destination has answered: name, type, state, status and when.';
+COMMENT ON COLUMN authsync.erasures.clones IS 'The erasures of the same person from clones of the project: project, erasure, state, and when.';
 COMMENT ON COLUMN authsync.erasures.wait_reason IS 'What it waits for; NULL: nothing.';
 COMMENT ON COLUMN authsync.erasures.marked_at IS 'When the tombstone was set: from then on the person cannot come back.';
 

@@ -18,6 +18,38 @@ type Project struct {
 	Retention map[string]Retention `json:"retention"`
 	// MirrorRepair is there for one project, if its mirror had ever lost something.
 	MirrorRepair *MirrorRepair `json:"mirror_repair,omitempty"`
+	// Clone is there if the mirror is made from that of another project.
+	Clone *Clone `json:"clone,omitempty"`
+}
+
+// Clone is how a project's mirror is made from that of another one, its source, and how far it is.
+type Clone struct {
+	SourceID   *string `json:"source_id"` // nil: it was detached
+	SourceName string  `json:"source_name"`
+	Mode       string  `json:"mode"`  // following or still
+	State      string  `json:"state"` // copying, following or still
+	// Summary is the same in words.
+	Summary       string     `json:"summary"`
+	RowsExpected  *int64     `json:"rows_expected"` // an estimate; nil: not known yet
+	RowsCopied    int64      `json:"rows_copied"`
+	ChangesCopied int64      `json:"changes_copied"`
+	ChangesBehind *int64     `json:"changes_behind"` // at most; nil: not known yet
+	CopiedAt      *time.Time `json:"copied_at"`      // when the last full copy ended
+	CaughtUpAt    *time.Time `json:"caught_up_at"`   // when it last had all that the source had
+	WaitReason    *string    `json:"wait_reason"`
+	CreatedAt     time.Time  `json:"created_at"`
+}
+
+// CloneOf asks for a project that is a clone of another one.
+type CloneOf struct {
+	Project string `json:"project"` // the source, by name or id
+	Mode    string `json:"mode,omitempty"`
+}
+
+// CloneOrder asks for a clone to be copied in full once more, and says what it does then.
+type CloneOrder struct {
+	Mode string `json:"mode"`           // following or still
+	Copy *bool  `json:"copy,omitempty"` // false: it stands still at once, as it is
 }
 
 // KeepDays are settings in days; nil: the server's default.

@@ -686,6 +686,11 @@ BEGIN
             RETURN EXISTS (SELECT FROM authsync.mirror_repairs AS r WHERE r.project_id = p_subject::uuid AND r.finished_at IS NULL);
         WHEN 'erase_user' THEN
             RETURN EXISTS (SELECT FROM authsync.erasures AS e WHERE e.id = p_subject::uuid AND e.state = 'running');
+        WHEN 'copy_mirror' THEN -- what a clone that follows has to do is known in its source's database only
+            RETURN EXISTS (
+                SELECT FROM authsync.clones AS c
+                WHERE c.project_id = p_subject::uuid AND c.phase NOT IN ('following', 'still')
+            );
         WHEN 'provision_webhook' THEN
             RETURN EXISTS (
                 SELECT
@@ -1922,6 +1927,12 @@ CREATE FUNCTION authsync.request_relay(p_project_id uuid) RETURNS boolean
     SET enable_seqscan TO 'off'
     AS $$
 BEGIN
+    PERFORM authsync.request_job('copy_mirror', c.project_id::text, jsonb_build_object('project_id', c.project_id))
+    FROM (
+        SELECT o.project_id FROM authsync.clones AS o
+        WHERE o.source_project_id = p_project_id AND o.phase = 'following'
+        ORDER BY o.project_id
+    ) AS c;
     IF NOT EXISTS (SELECT FROM authsync.destinations AS d WHERE d.project_id = p_project_id) THEN
         RETURN false;
     END IF;
@@ -1929,7 +1940,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.request_relay(p_project_id uuid) IS 'Asks for the relay of a project''s changes, if it has a destination.';
+COMMENT ON FUNCTION authsync.request_relay(p_project_id uuid) IS 'Asks for the jobs that relay a project''s changes, and that copy them to its clones.';
 
 CREATE FUNCTION authsync.requeue_deliveries(p_destination_id uuid, p_ids bigint[]) RETURNS bigint
     LANGUAGE plpgsql
@@ -2368,6 +2379,7 @@ DECLARE
         WHEN 'refresh_users' THEN 'refreshes'
         WHEN 'backfill' THEN 'backfills'
         WHEN 'provision_webhook' THEN 'webhooks'
+        WHEN 'copy_mirror' THEN 'clones'
         ELSE 'default'
     END;
     v_id    bigint;
@@ -2669,6 +2681,59 @@ ALTER TABLE authsync.audit_log ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY 
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE authsync.clones (
+    project_id uuid NOT NULL,
+    source_project_id uuid,
+    source_name text NOT NULL,
+    mode text NOT NULL,
+    phase text DEFAULT 'begin'::text NOT NULL,
+    place jsonb,
+    steps bigint DEFAULT 0 NOT NULL,
+    account_marks jsonb DEFAULT '{}'::jsonb NOT NULL,
+    rows_expected bigint,
+    rows_copied bigint DEFAULT 0 NOT NULL,
+    changes_copied bigint DEFAULT 0 NOT NULL,
+    changes_behind bigint,
+    copied_at timestamp with time zone,
+    caught_up_at timestamp with time zone,
+    wait_reason text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT clones_mode_check CHECK ((mode = ANY (ARRAY['following'::text, 'still'::text]))),
+    CONSTRAINT clones_phase_check CHECK ((phase = ANY (ARRAY['begin'::text, 'copy'::text, 'remove'::text, 'changes'::text, 'following'::text, 'still'::text]))),
+    CONSTRAINT clones_source_check CHECK (((source_project_id IS NOT NULL) OR (phase = 'still'::text)))
+);
+
+COMMENT ON TABLE authsync.clones IS 'Projects whose mirror is made from the mirror of another project, the source.';
+
+COMMENT ON COLUMN authsync.clones.source_project_id IS 'The source; NULL: it was detached after the clone had come to a standstill.';
+
+COMMENT ON COLUMN authsync.clones.source_name IS 'The name of the source when the clone was made.';
+
+COMMENT ON COLUMN authsync.clones.mode IS 'following: what changes in the source changes in the clone; still: the clone stays as it was copied.';
+
+COMMENT ON COLUMN authsync.clones.phase IS 'begin; copy: rows are copied; remove: rows that the source does not have are removed; changes: the change feed is copied; following: it follows; still: it stands still.';
+
+COMMENT ON COLUMN authsync.clones.place IS 'The table, and the key of the last row of a full copy; NULL: there is none under way.';
+
+COMMENT ON COLUMN authsync.clones.steps IS 'Grows by one with each step, so that of two workers only one goes on.';
+
+COMMENT ON COLUMN authsync.clones.account_marks IS 'The accounts whose users the source had, by provider, as integrations.account_mark: an integration of a clone''s own must be of the same.';
+
+COMMENT ON COLUMN authsync.clones.rows_expected IS 'How many rows the source had when the last full copy began, as PostgreSQL estimates.';
+
+COMMENT ON COLUMN authsync.clones.rows_copied IS 'How many rows the last full copy has read.';
+
+COMMENT ON COLUMN authsync.clones.changes_copied IS 'How many changes of the feed were copied.';
+
+COMMENT ON COLUMN authsync.clones.changes_behind IS 'How many changes of the source''s feed the clone lacked when it looked last, at most; NULL: not known yet.';
+
+COMMENT ON COLUMN authsync.clones.copied_at IS 'When the last full copy ended; NULL: none has.';
+
+COMMENT ON COLUMN authsync.clones.caught_up_at IS 'When the clone last had all that the source had; NULL: never yet.';
+
+COMMENT ON COLUMN authsync.clones.wait_reason IS 'What it waits for; NULL: nothing.';
 
 CREATE TABLE authsync.deliveries (
     id bigint NOT NULL,
@@ -3051,12 +3116,13 @@ CREATE TABLE authsync.erasures (
     steps bigint DEFAULT 0 NOT NULL,
     counts jsonb DEFAULT '{}'::jsonb NOT NULL,
     destinations jsonb DEFAULT '[]'::jsonb NOT NULL,
+    clones jsonb DEFAULT '[]'::jsonb NOT NULL,
     wait_reason text,
     requested_at timestamp with time zone NOT NULL,
     marked_at timestamp with time zone,
     finished_at timestamp with time zone,
     CONSTRAINT erasures_finished_at_check CHECK (((finished_at IS NULL) = (state = 'running'::text))),
-    CONSTRAINT erasures_phase_check CHECK ((phase = ANY (ARRAY['mark'::text, 'ledger'::text, 'mirror'::text, 'invitations'::text, 'events'::text, 'inbox'::text, 'remains'::text, 'destinations'::text, 'finish'::text]))),
+    CONSTRAINT erasures_phase_check CHECK ((phase = ANY (ARRAY['mark'::text, 'ledger'::text, 'mirror'::text, 'invitations'::text, 'events'::text, 'inbox'::text, 'remains'::text, 'clones'::text, 'destinations'::text, 'finish'::text]))),
     CONSTRAINT erasures_state_check CHECK ((state = ANY (ARRAY['running'::text, 'done'::text]))),
     CONSTRAINT erasures_subject_sealed_check CHECK (((subject_sealed IS NULL) = (state = 'done'::text)))
 );
@@ -3069,13 +3135,15 @@ COMMENT ON COLUMN authsync.erasures.subject_sealed IS 'Who it is and how far it 
 
 COMMENT ON COLUMN authsync.erasures.requested_by IS 'The API key that asked for it: its id, which names no person.';
 
-COMMENT ON COLUMN authsync.erasures.phase IS 'What is being removed: mark: the tombstone; ledger; mirror: rows and changes; invitations; events: outcomes and their messages; inbox: other messages; remains: the few other rows; destinations: waits until they have heard of it; finish.';
+COMMENT ON COLUMN authsync.erasures.phase IS 'What is being removed: mark: the tombstone; ledger; mirror: rows and changes; invitations; events: outcomes and their messages; inbox: other messages; remains: the few other rows; clones: the same person''s erasure from each clone begins; destinations: waits until they have heard of it, and until clones are done; finish.';
 
 COMMENT ON COLUMN authsync.erasures.steps IS 'Grows by one with each step, so that of two workers only one goes on.';
 
 COMMENT ON COLUMN authsync.erasures.counts IS 'How many rows were removed or rewritten, by table.';
 
 COMMENT ON COLUMN authsync.erasures.destinations IS 'What each destination has answered: name, type, state, status and when.';
+
+COMMENT ON COLUMN authsync.erasures.clones IS 'The erasures of the same person from clones of the project: project, erasure, state, and when.';
 
 COMMENT ON COLUMN authsync.erasures.wait_reason IS 'What it waits for; NULL: nothing.';
 
@@ -4469,6 +4537,9 @@ ALTER TABLE ONLY authsync.api_keys
 ALTER TABLE ONLY authsync.audit_log
     ADD CONSTRAINT audit_log_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY authsync.clones
+    ADD CONSTRAINT clones_pkey PRIMARY KEY (project_id);
+
 ALTER TABLE ONLY authsync.deliveries
     ADD CONSTRAINT deliveries_change_id_destination_id_key UNIQUE (change_id, destination_id);
 
@@ -4611,6 +4682,8 @@ CREATE INDEX audit_log_key_idx ON authsync.audit_log USING btree (key_id, occurr
 CREATE INDEX audit_log_occurred_at_idx ON authsync.audit_log USING btree (occurred_at, id);
 
 CREATE INDEX audit_log_project_idx ON authsync.audit_log USING btree (project_id, occurred_at, id) WHERE (project_id IS NOT NULL);
+
+CREATE INDEX clones_source_project_id_idx ON authsync.clones USING btree (source_project_id);
 
 CREATE INDEX deliveries_blocked_idx ON authsync.deliveries USING btree (destination_id, order_key, change_id) WHERE (state = 'blocked'::text);
 
@@ -4790,6 +4863,12 @@ COMMENT ON TRIGGER projects_bump_directory_version ON authsync.projects IS 'Make
 
 ALTER TABLE ONLY authsync.api_keys
     ADD CONSTRAINT api_keys_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.clones
+    ADD CONSTRAINT clones_project_id_fkey FOREIGN KEY (project_id) REFERENCES authsync.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY authsync.clones
+    ADD CONSTRAINT clones_source_project_id_fkey FOREIGN KEY (source_project_id) REFERENCES authsync.projects(id) ON DELETE SET NULL;
 
 ALTER TABLE ONLY authsync.deliveries
     ADD CONSTRAINT deliveries_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES authsync.destinations(id) ON DELETE CASCADE;

@@ -2262,6 +2262,102 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.clocks_of_users(p_ids text[]) IS 'Gives what an event must be newer than to win over all that the mirror knows of a user.';
 
+CREATE FUNCTION capydb_auth.clone_allowed(p_record_type text, p_rows jsonb[], p_erasure_key bytea) RETURNS jsonb[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_types  text[];
+    v_ids    text[];
+    v_users  text[];
+    v_erased bigint[];
+BEGIN
+    IF p_record_type = 'erasure' OR NOT EXISTS (SELECT FROM capydb_auth.erasures) THEN
+        RETURN p_rows;
+    END IF;
+    IF p_erasure_key IS NULL THEN
+        RAISE EXCEPTION 'users of this mirror were erased, and the caller has not learned of it yet'
+            USING ERRCODE = 'US005', HINT = 'Try again in a moment.';
+    END IF;
+    SELECT array_agg(t.type ORDER BY t.place), array_agg(t.id ORDER BY t.place), array_agg(t.user_id ORDER BY t.place)
+    INTO v_types, v_ids, v_users
+    FROM (
+        SELECT
+            r.place,
+            coalesce(nullif(p_record_type, ''), r.doc ->> 'record_type') AS type,
+            CASE p_record_type
+                WHEN '' THEN r.doc ->> 'record_id'
+                WHEN 'membership' THEN capydb_auth.membership_id(r.doc ->> 'organization_id', r.doc ->> 'user_id')
+                ELSE r.doc ->> 'id'
+            END AS id,
+            coalesce(
+                r.doc ->> 'user_id', r.doc -> 'after' ->> 'user_id',
+                CASE WHEN p_record_type = '' AND r.doc ->> 'record_type' = 'membership'
+                    THEN substr(r.doc ->> 'record_id', strpos(r.doc ->> 'record_id', '/') + 1) END
+            ) AS user_id
+        FROM unnest(p_rows) WITH ORDINALITY AS r (doc, place)
+    ) AS t;
+    v_erased := ARRAY(SELECT f.place FROM capydb_auth.find_erased(p_erasure_key, v_types, v_ids, v_users) AS f (place));
+    RETURN ARRAY(
+        SELECT r.doc FROM unnest(p_rows) WITH ORDINALITY AS r (doc, place)
+        WHERE r.place <> ALL (v_erased) ORDER BY r.place
+    );
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.clone_allowed(p_record_type text, p_rows jsonb[], p_erasure_key bytea) IS 'Leaves out rows about users who were erased; called where rows are written to a clone only.';
+
+CREATE FUNCTION capydb_auth.clone_begin(p_source_id uuid, p_source_epoch uuid, p_change_id bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM capydb_auth.lock_mirror();
+
+    IF NOT EXISTS (SELECT FROM capydb_auth.clone_progress AS c WHERE c.source_id = p_source_id) THEN
+        DELETE FROM capydb_auth.clone_progress;
+        TRUNCATE capydb_auth.changes, capydb_auth.processed_events;
+        INSERT INTO capydb_auth.clone_progress (source_id, source_epoch, change_id, rows_from)
+        VALUES (p_source_id, p_source_epoch, 0, p_change_id);
+        RETURN;
+    END IF;
+
+    UPDATE capydb_auth.clone_progress AS c
+    SET source_epoch = p_source_epoch, rows_from = p_change_id,
+        change_id = CASE WHEN c.source_epoch = p_source_epoch THEN c.change_id ELSE p_change_id END;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.clone_begin(p_source_id uuid, p_source_epoch uuid, p_change_id bigint) IS 'Makes this mirror a clone of another, or has its rows copied once more.';
+
+CREATE FUNCTION capydb_auth.clone_changes(p_source_id uuid, p_from bigint, p_to bigint, p_changes jsonb[], p_erasure_key bytea) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+BEGIN
+    PERFORM capydb_auth.lock_mirror();
+
+    UPDATE capydb_auth.clone_progress AS c SET change_id = p_to WHERE c.source_id = p_source_id AND c.change_id = p_from;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO capydb_auth.changes (
+        record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at, changed_at
+    )
+    SELECT
+        r.record_type, r.record_id, r.kind, r.changed,
+        r.before, r.after, r.raw, r.provider, r.event_id, r.event_at, r.changed_at
+    FROM unnest(capydb_auth.clone_allowed('', p_changes, p_erasure_key)) WITH ORDINALITY AS u (doc, place)
+    CROSS JOIN LATERAL jsonb_populate_record(NULL::capydb_auth.changes, u.doc) AS r
+    WHERE r.kind <> 'erased'
+    ORDER BY u.place;
+    RETURN coalesce(pg_sequence_last_value(pg_get_serial_sequence('capydb_auth.changes', 'id')::regclass), 0);
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.clone_changes(p_source_id uuid, p_from bigint, p_to bigint, p_changes jsonb[], p_erasure_key bytea) IS 'Copies changes of the source''s feed into the feed of this mirror.';
+
 CREATE FUNCTION capydb_auth.close_changes(p_user_ids text[], p_event_ids text[], p_at timestamp with time zone[], p_within interval) RETURNS SETOF bigint
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4379,6 +4475,30 @@ ALTER TABLE capydb_auth.changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
     CACHE 1
 );
 
+CREATE TABLE capydb_auth.clone_progress (
+    singleton boolean DEFAULT true NOT NULL,
+    source_id uuid NOT NULL,
+    source_epoch uuid NOT NULL,
+    change_id bigint NOT NULL,
+    rows_from bigint NOT NULL,
+    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT clone_progress_singleton_check CHECK (singleton)
+);
+
+COMMENT ON TABLE capydb_auth.clone_progress IS 'Which mirror this one is a clone of: one row, or none in a mirror that is no clone.';
+
+COMMENT ON COLUMN capydb_auth.clone_progress.singleton IS 'Limits the table to one row.';
+
+COMMENT ON COLUMN capydb_auth.clone_progress.source_id IS 'The project that is the source.';
+
+COMMENT ON COLUMN capydb_auth.clone_progress.source_epoch IS 'mirror_progress.epoch of the source: of another one the ids of changes mean nothing.';
+
+COMMENT ON COLUMN capydb_auth.clone_progress.change_id IS 'The id of the last change of the source that was copied.';
+
+COMMENT ON COLUMN capydb_auth.clone_progress.rows_from IS 'The last change of the source before its rows were copied: rows that changed later are read again.';
+
+COMMENT ON COLUMN capydb_auth.clone_progress.since IS 'When the mirror became a clone.';
+
 CREATE TABLE capydb_auth.erasures (
     digest text NOT NULL COLLATE pg_catalog."C",
     erased_at timestamp with time zone DEFAULT now() NOT NULL
@@ -5042,6 +5162,9 @@ COMMENT ON VIEW capydb_auth.user_phones IS 'All phone numbers of users that are 
 ALTER TABLE ONLY capydb_auth.changes
     ADD CONSTRAINT changes_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY capydb_auth.clone_progress
+    ADD CONSTRAINT clone_progress_pkey PRIMARY KEY (singleton);
+
 ALTER TABLE ONLY capydb_auth.erasures
     ADD CONSTRAINT erasures_pkey PRIMARY KEY (digest);
 
@@ -5145,6 +5268,12 @@ REVOKE ALL ON FUNCTION capydb_auth.clocks_of_memberships(p_organization_ids text
 REVOKE ALL ON FUNCTION capydb_auth.clocks_of_organizations(p_ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.clocks_of_users(p_ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.clone_allowed(p_record_type text, p_rows jsonb[], p_erasure_key bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.clone_begin(p_source_id uuid, p_source_epoch uuid, p_change_id bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.clone_changes(p_source_id uuid, p_from bigint, p_to bigint, p_changes jsonb[], p_erasure_key bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.close_changes(p_user_ids text[], p_event_ids text[], p_at timestamp with time zone[], p_within interval) FROM PUBLIC;
 

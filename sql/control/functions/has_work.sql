@@ -34,6 +34,11 @@ BEGIN
             RETURN EXISTS (SELECT FROM authsync.mirror_repairs AS r WHERE r.project_id = p_subject::uuid AND r.finished_at IS NULL);
         WHEN 'erase_user' THEN
             RETURN EXISTS (SELECT FROM authsync.erasures AS e WHERE e.id = p_subject::uuid AND e.state = 'running');
+        WHEN 'copy_mirror' THEN -- what a clone that follows has to do is known in its source's database only
+            RETURN EXISTS (
+                SELECT FROM authsync.clones AS c
+                WHERE c.project_id = p_subject::uuid AND c.phase NOT IN ('following', 'still')
+            );
         WHEN 'provision_webhook' THEN
             RETURN EXISTS (
                 SELECT

@@ -22,6 +22,7 @@ DECLARE
         WHEN 'refresh_users' THEN 'refreshes'
         WHEN 'backfill' THEN 'backfills'
         WHEN 'provision_webhook' THEN 'webhooks'
+        WHEN 'copy_mirror' THEN 'clones'
         ELSE 'default'
     END;
     v_id    bigint;
