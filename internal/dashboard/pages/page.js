@@ -4,6 +4,7 @@
 
 const every = 3000; // ms between looks for news
 const longest = 120000; // ms between looks, if they fail and the server does not ask for more
+const longestUnbroken = 40; // characters of an id that is kept on a line
 const longestTimer = 2 ** 31 - 1; // ms; browsers take a longer one for none
 const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
@@ -41,6 +42,12 @@ function addCopier(text) {
   });
   if (heading !== null && heading.nextElementSibling?.matches("nav")) heading.nextElementSibling.append(button);
   else text.after(button);
+  if (isSmall && text.textContent.length <= longestUnbroken) { // its sign stays behind it
+    const both = document.createElement("span");
+    both.className = "unbroken";
+    text.before(both);
+    both.append(text, button);
+  }
 }
 
 // inUse says that somebody reads or fills in a section so that it must not change under their hands.

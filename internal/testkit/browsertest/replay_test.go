@@ -34,7 +34,7 @@ func TestAFailedEventIsReplayed(t *testing.T) {
 
 	b := s.admin()
 	b.open(pathOf(shop.ID.String(), "events") + "?outcome=failed")
-	b.press(`//td/following-sibling::th/a`)
+	b.press(`//td/following-sibling::th//a`)
 	require.Contains(t, b.words("#facts"), "failed")
 	require.Contains(t, b.words("#facts"), "no users today")
 	run(t, s.Mirror, `DROP TABLE public.refusing`)

@@ -43,10 +43,10 @@ func TestTimesAndCopyButtons(t *testing.T) {
 	s.history(shop, "user_ada", "Ada")
 	s.pickTimes(b, shop)
 	for path, button := range map[string]string{
-		pathOf(shop.ID.String(), "records", "user"):               `//th/button[@aria-label="Copy user_ada"]`,
+		pathOf(shop.ID.String(), "records", "user"):               `//th//button[@aria-label="Copy user_ada"]`,
 		pathOf(shop.ID.String(), "records", "user", "user_ada"):   `//nav/button[@aria-label="Copy id user_ada"]`,
-		pathOf(shop.ID.String(), "events") + "?type=user.created": `//td/button[@aria-label="Copy user_ada"]`,
-		pathOf(shop.ID.String(), "records", "session"):            `//td/button[@aria-label="Copy user_ada"]`,
+		pathOf(shop.ID.String(), "events") + "?type=user.created": `//td//button[@aria-label="Copy user_ada"]`,
+		pathOf(shop.ID.String(), "records", "session"):            `//td//button[@aria-label="Copy user_ada"]`,
 	} {
 		b.open(path)
 		b.do(chromedp.Evaluate(`navigator.clipboard.writeText("nothing")`, nil))

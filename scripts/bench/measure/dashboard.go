@@ -172,9 +172,14 @@ func (p *shownPage) cells() []string {
 	return []string{name, strconv.Itoa(len(p.latencies)), short(p.percentile(0.5)), short(p.percentile(0.95)), short(p.latencies[len(p.latencies)-1])}
 }
 
-// showPages opens all pages and writes how long they took, the slowest first.
+// showPages opens all pages and writes how long they took, the slowest first, and which large tables were read as a whole for them.
 func (f *filled) showPages(ctx context.Context, w io.Writer, b *browser, when string) error {
 	var all []*shownPage
+	opened := 0
+	scansBefore, err := f.scans(ctx, b)
+	if err != nil {
+		return err
+	}
 	measure := func(name, path string) (text string, err error) {
 		p := &shownPage{name: name}
 		all = append(all, p)
@@ -189,6 +194,7 @@ func (f *filled) showPages(ctx context.Context, w io.Writer, b *browser, when st
 				p.status = status
 			}
 			p.latencies = append(p.latencies, took)
+			opened++
 		}
 		p.sort()
 		return text, nil
@@ -219,7 +225,7 @@ func (f *filled) showPages(ctx context.Context, w io.Writer, b *browser, when st
 		rows = append(rows, p.cells())
 	}
 	table(w, rows)
-	return nil
+	return f.showScans(ctx, w, b, scansBefore, opened)
 }
 
 var nextLink = regexp.MustCompile(`<a href="([^"]+)" rel="next">`)

@@ -141,11 +141,46 @@ const (
 		INSERT INTO authsync.event_outcomes (inbox_id, ordinal, received_at, project_id, event_id, type, user_id, outcome, applied_at)
 		SELECT m.id, 0, m.received_at, m.project_id, 'small_' || m.id, 'user.updated', 'user_1', 'applied', m.received_at FROM m`
 
+	// Of the actions one in a hundred is rare.
+	fillAudit = `
+		INSERT INTO authsync.audit_log (occurred_at, actor, key_id, key_name, key_role, via, action, project_id, project_name, object_id, remote_address, user_agent,
+			request_id, outcome, status, changes, finished_at)
+		SELECT r.at, 'key', ('00000000-0000-0000-0000-0000000000' || lpad((n % 20)::text, 2, '0'))::uuid, 'key ' || n % 20, 'admin', 'api',
+			CASE WHEN n % 100 = 1 THEN 'project.delete' WHEN n % 2 = 0 THEN 'destination.pause' ELSE 'event.replay' END,
+			$1, 'shop', 'object-' || n, '192.0.2.7', 'curl/8.0', 'request-' || n, CASE WHEN n % 100 = 3 THEN 'refused' ELSE 'succeeded' END, 200,
+			'{"reason": "hmac-sha256:5d0c0f3e:0123456789abcdef"}', r.at
+		FROM generate_series($4::bigint, $5::bigint) AS n
+		CROSS JOIN LATERAL (SELECT $2::timestamptz + n * $3::interval AS at) AS r`
+
+	// Most problems are over; a few of each project are open.
+	fillProblems = `
+		INSERT INTO authsync.problems (kind, project_id, subject, severity, detail, next_step, opened_at, last_seen_at, closed_at)
+		SELECT 'silence', p.id, 'clerk ' || n, 'warning', 'nothing has come from Clerk for a day', 'see whether the webhook is disabled', now() - n * interval '1 hour',
+			now(), CASE WHEN n > 3 THEN now() END
+		FROM authsync.projects AS p, generate_series(1, 100) AS n`
+
+	fillAttempts = `
+		UPDATE authsync.deliveries AS d SET attempts = 10, attempt_log = (
+			SELECT array_agg(jsonb_build_object('number', n, 'attempted_at', now(), 'outcome', 'retried', 'status', 500, 'duration_ms', 20,
+				'reason', 'the destination answered 500', 'response', repeat('trouble ', 100)) ORDER BY n)
+			FROM generate_series(1, 10) AS n)
+		WHERE d.state IN ('failed', 'retrying')`
+
+	fillPulls = `
+		WITH i AS (
+			UPDATE authsync.integrations SET options = options || '{"pull": true}' WHERE project_id = $1 AND provider = 'auth0' RETURNING project_id
+		)
+		INSERT INTO authsync.pulls (project_id, provider, since, messages, last_message_at, connected_since)
+		SELECT i.project_id, 'auth0', now(), 1000000, now(), now() FROM i`
+
 	fillRejected = `
 		INSERT INTO authsync.rejected_requests (project_id, provider, received_at, status, reason, detail, body_bytes, header_names)
 		SELECT i.project_id, i.provider, now() - n * interval '1 minute', 401, 'signature_mismatch', 'The signing secret is another one.', 100, '{}'
 		FROM authsync.integrations AS i, generate_series(1, $1::int) AS n`
 )
+
+// auditKey is one of the keys of the audit log.
+const auditKey = "00000000-0000-0000-0000-000000000007"
 
 // rejectedEach is how many rejected requests an integration has; no more than that are kept.
 const rejectedEach = 40
@@ -161,6 +196,8 @@ type filled struct {
 	from time.Time
 	// destinations are those of the project, of which the first one is paused.
 	destinations []uuid.UUID
+	// retried is a delivery with many attempts.
+	retried int64
 }
 
 // fillAll loads everything, at most fillers statements at a time.
@@ -183,6 +220,7 @@ func (f *filled) fillAll(ctx context.Context) error {
 		{f.control, fillDeliveries, deliveries, []any{
 			f.big.ID, f.destinations, f.from, span / time.Duration(deliveries+1), users, nil, rare(deliveries), deliveries,
 		}},
+		{f.control, fillAudit, max(inbox/100, 100), []any{f.big.ID, f.from, span / time.Duration(max(inbox/100, 100)+1), nil}},
 		{f.mirror, fillUsers, users, []any{nil}},
 		{f.mirror, fillOrganizations, max(users/1000, 1), []any{nil}},
 		{f.mirror, fillMemberships, max(users/10, 1), []any{nil}},
@@ -205,10 +243,17 @@ func (f *filled) fillAll(ctx context.Context) error {
 		{fillProjects, []any{f.config.Projects}},
 		{fillRejected, []any{rejectedEach}},
 		{fillCounts, nil},
+		{fillProblems, nil},
+		{fillAttempts, nil},
+		{fillPulls, []any{f.big.ID}},
 	} {
 		if _, err := f.control.Exec(ctx, s.statement, s.args...); err != nil {
 			return fmt.Errorf("fill the control database: %w", err)
 		}
+	}
+	const selectRetried = `SELECT min(d.id) FROM authsync.deliveries AS d WHERE d.state = 'retrying'`
+	if err := f.control.QueryRow(ctx, selectRetried).Scan(&f.retried); err != nil {
+		return fmt.Errorf("find a delivery that was retried: %w", err)
 	}
 	return nil
 }
