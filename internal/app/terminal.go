@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/authsync/authsync/internal/plural"
 	"github.com/authsync/authsync/internal/project"
 )
 
@@ -98,7 +99,7 @@ func (t *terminal) Handle(_ context.Context, r slog.Record) error {
 	}
 	again := ""
 	if known && before.more > 0 {
-		again = fmt.Sprintf(" (%d more times since %s)", before.more, before.at.Local().Format(time.TimeOnly))
+		again = fmt.Sprintf(" (%s since %s)", plural.Of(before.more, "more time"), before.at.Local().Format(time.TimeOnly))
 	}
 	_, err := fmt.Fprintf(t.out, "%s %-12s %s%s\n", now.Local().Format(time.TimeOnly), level, text, again)
 	return err

@@ -87,7 +87,7 @@ func TestKeyOfAnotherInstanceIsRefused(t *testing.T) {
 	require.Contains(t, b.run(t, "doctor").out, "ok       accounts: ")
 	execute(t, b.control, `INSERT INTO authsync.event_outcomes (inbox_id, ordinal, received_at, project_id, outcome, reason)
 		SELECT 1, 0, now(), id, 'ignored', 'it is of another Clerk instance than the secret key' FROM authsync.projects`)
-	b.doctorSays(t, "failed   accounts: 1 events of clerk for project shop within a day are of another account than ins_two, whose users are read; they are ignored",
+	b.doctorSays(t, "failed   accounts: 1 event of clerk for project shop within a day was ignored: it is of another account than ins_two, whose users are read",
 		"use the webhook and the credentials of one account")
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/authsync/authsync/internal/app"
 	"github.com/authsync/authsync/internal/demoprovider"
+	"github.com/authsync/authsync/internal/plural"
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -57,7 +58,7 @@ func (s *session) newDemoUsersList() *cobra.Command {
 			if err := s.print(t); err != nil {
 				return err
 			}
-			return s.printf("The newest of %s users.\n", count(int64(l.Total)))
+			return s.printf("The newest of %s.\n", plural.Of(l.Total, "user"))
 		},
 	}
 }

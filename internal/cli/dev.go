@@ -12,6 +12,7 @@ import (
 	"github.com/authsync/authsync/internal/app"
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/plural"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/svixrelay"
 )
@@ -91,7 +92,7 @@ func (s *session) dev(ctx context.Context, f *devFlags) error {
 	var followed sync.WaitGroup
 	followed.Go(func() {
 		d.Follow(following, func(m app.Message) { s.showMessage(d, m) }, func(n int64) {
-			_ = s.notice("authsync: %d more messages came than can be shown", n) // nothing to be done about it
+			_ = s.notice("authsync: %s came than can be shown", plural.Of(n, "more message")) // nothing to be done about it
 		})
 	})
 	if f.provider != "" {

@@ -9,6 +9,7 @@ import (
 	"github.com/authsync/authsync/internal/app"
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/plural"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/svixrelay"
 )
@@ -127,7 +128,7 @@ func (f *devFlags) waitRead(ctx context.Context, s *session, c *client.Client) e
 		case run.FinishedAt != nil && run.Error != nil:
 			return s.notice("Reading Clerk's users failed: %s", printable(*run.Error))
 		case run.FinishedAt != nil:
-			return s.notice("Read: %d records of Clerk are in the mirror. To see them: %s users list %s", run.Read, quoted(s.Program), app.DemoProject)
+			return s.notice("Read: %s of Clerk %s in the mirror. To see them: %s users list %s", plural.Of(run.Read, "record"), plural.Word(run.Read, "is", "are"), quoted(s.Program), app.DemoProject)
 		}
 		select {
 		case <-look.C:

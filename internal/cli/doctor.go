@@ -7,6 +7,7 @@ import (
 
 	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/doctor"
+	"github.com/authsync/authsync/internal/plural"
 )
 
 func (s *session) newDoctor() *cobra.Command {
@@ -76,7 +77,7 @@ func (s *session) finishDoctor(results []doctor.Result) error {
 	if s.json {
 		err = s.printJSON(results)
 	} else {
-		err = s.printf("%d checks: %d ok, %d failed, %d warnings.\n", len(results), len(results)-failed-warnings, failed, warnings)
+		err = s.printf("%s: %d ok, %d failed, %s.\n", plural.Of(len(results), "check"), len(results)-failed-warnings, failed, plural.Of(warnings, "warning"))
 	}
 	if err == nil && failed > 0 {
 		return errReported

@@ -67,7 +67,7 @@ func TestDoctorFailsWithoutWorkers(t *testing.T) {
 	for name, fault := range map[string][2]string{
 		"APausedQueue":        {"failed   workers: queue deliver has been paused since 2026-01-31 12:00Z, for all projects; 0 jobs wait in it", "resume it in River UI: /river/queues/deliver"},
 		"PeriodicJobsMissing": {"failed   workers: schedule_reconciles, check_mirrors should run every minute, and did not for 5 minutes", "see the log of the workers; restart them"},
-		"OldMessages":         {"failed   messages: 1 messages of project shop wait to be applied, the oldest for 3 hours", "authsync events list shop --outcome pending"},
+		"OldMessages":         {"failed   messages: 1 message of project shop waits to be applied, the oldest for 3 hours", "authsync events list shop --outcome pending"},
 		"AJobThatFails":       {"failed   jobs: 1 of rescue_deliveries failed again and again: it has no room", "see the log of the workers, and River UI: /river/jobs"},
 		"RefreshesGivenUp":    {"failed   refreshes: users of auth0 in project shop are to be read from it: 0 wait, 1 were given up: the token is wrong", "see to the reason"},
 		"ANotice":             {"warning  destinations: noticed of project shop has a notice: the feed went back", "see to it; authsync destinations resume shop noticed"},
@@ -96,7 +96,7 @@ func TestDoctorFailsWhereDeliveriesWaitForAPerson(t *testing.T) {
 		require.NoError(t, b.control.QueryRow(t.Context(), `SELECT waiting FROM authsync.destination_health`).Scan(&waiting))
 		return waiting == 1
 	})
-	b.doctorSays(t, "failed   destinations: crm of project shop is paused; 1 deliveries wait since ", "authsync destinations resume shop crm")
+	b.doctorSays(t, "failed   destinations: crm of project shop is paused; 1 delivery waits since ", "authsync destinations resume shop crm")
 }
 
 func TestDoctorFailsWhereAReconcileLacksItsKey(t *testing.T) {
@@ -181,7 +181,7 @@ func TestDoctorWarnsOfKeysThatExpireSoon(t *testing.T) {
 			('endless', NULL, '1 hour', NULL)) AS k (name, ends, used, revoked)`)
 	r := b.run(t, "doctor")
 	require.Zero(t, r.status, r.out)
-	require.Contains(t, r.out, " 0 failed, 1 warnings.")
+	require.Contains(t, r.out, " 0 failed, 1 warning.")
 	require.Regexp(t, `warning  keys: soon \(capy_live_aB3d…\) is in use and expires at \d{4}-\d\d-\d\d \d\d:\d\dZ\n`+
 		` +next: authsync keys create NAME --role operator --project shop; give it to whoever uses this one, then: authsync keys revoke [0-9a-f-]{36}\n`, r.out)
 }

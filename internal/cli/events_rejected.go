@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/plural"
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -119,8 +119,5 @@ func (s *session) noteRejected(ctx context.Context, c *client.Client, project st
 }
 
 func countOf(requests int64) string {
-	if requests == 1 {
-		return "1 request was"
-	}
-	return fmt.Sprintf("%d requests were", requests)
+	return plural.Of(requests, "request") + plural.Word(requests, " was", " were")
 }

@@ -62,12 +62,12 @@ func TestWrongSigningSecretIsSeen(t *testing.T) {
 
 	r := b.run(t, "doctor")
 	require.Equal(t, 1, r.status, "nothing of Clerk was accepted")
-	require.Contains(t, r.out, "failed   rejected requests: 3 of clerk for project shop within the last hour, the last because it was signed with another secret than the integration has; none was accepted\n"+
+	require.Contains(t, r.out, "failed   rejected requests: 3 requests of clerk for project shop were rejected within the last hour, the last because it was signed with another secret than the integration has; none was accepted\n"+
 		"         next: compare it with the provider's, and give the right one: authsync integrations set shop clerk --webhook-signing-secret-file -; authsync events rejected shop shows them\n")
 	b.must(t, "send", "shop", "clerk", "user.created", "--wait")
 	r = b.run(t, "doctor")
 	require.Zero(t, r.status, r.out)
-	require.Contains(t, r.out, "warning  rejected requests: 3 of clerk for project shop within the last hour", "others are accepted: anybody may have sent these")
+	require.Contains(t, r.out, "warning  rejected requests: 3 requests of clerk for project shop were rejected within the last hour", "others are accepted: anybody may have sent these")
 }
 
 func TestLineOfAMessage(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/plural"
 	"github.com/authsync/authsync/internal/record"
 )
 
@@ -164,7 +165,7 @@ func (s *session) printLost(values *client.RecordValues) error {
 	if len(t.rows) == 0 {
 		return nil
 	}
-	if err := s.printf("\nValues of the newest %d events that lost, as their event is older or has not been applied:\n\n", values.EventsRead); err != nil {
+	if err := s.printf("\nValues of the newest %s that lost, as their event is older or has not been applied:\n\n", plural.Of(values.EventsRead, "event")); err != nil {
 		return err
 	}
 	return s.print(t)

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/plural"
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -213,8 +214,8 @@ func (f *follower) report(run client.Run) error {
 		if len(others) > 0 {
 			also = ", and " + strings.Join(others, ", ") + ":"
 		}
-		return f.printf("Done in %s: %s users read%s %s new or changed, %s unchanged, %s failed.\n",
-			took, thousands(users), also, thousands(run.Applied), thousands(run.Unchanged), thousands(run.Failed))
+		return f.printf("Done in %s: %s %s read%s %s new or changed, %s unchanged, %s failed.\n",
+			took, thousands(users), plural.Noun(users, "user"), also, thousands(run.Applied), thousands(run.Unchanged), thousands(run.Failed))
 	case "cancelled":
 		return f.notice("The %s was cancelled after %s; what it wrote stays in the mirror.", f.kind, readWords(run))
 	default:

@@ -33,7 +33,7 @@ func TestProblemsAreListed(t *testing.T) {
 	require.Equal(t, "shop", *problems[0].Project)
 	all := b.must(t, "problems", "list")
 	require.Contains(t, all, "failed    lag")
-	require.Contains(t, all, "\nlag: 1 messages of project shop wait to be applied")
+	require.Contains(t, all, "\nlag: 1 message of project shop waits to be applied")
 	require.Contains(t, all, "\n  next: authsync events list shop --outcome pending")
 	require.Contains(t, all, "failed_by_test")
 	require.NotContains(t, all, "clock_skew")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/plural"
 	"github.com/authsync/authsync/internal/project"
 )
 
@@ -112,7 +113,7 @@ func stateOf(d wire.Destination) destinationState {
 	case d.FailingSince != nil:
 		return destinationState{"retrying", "retrying", "Its last requests failed and are retried.", "It goes on by itself once the cause is removed."}
 	case d.Failed > 0:
-		return destinationState{"active", "active", "Changes are sent as they happen, but " + deliveriesText(d.Failed) + " failed.", "See why, remove the cause, then replay them."}
+		return destinationState{"active", "active", "Changes are sent as they happen, but " + plural.Of(d.Failed, "delivery") + " failed.", "See why, remove the cause, then replay them."}
 	default:
 		return destinationState{"active", "active", "Changes are sent as they happen.", ""}
 	}

@@ -4,9 +4,9 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"strconv"
 
 	"github.com/authsync/authsync/internal/api/wire"
+	"github.com/authsync/authsync/internal/plural"
 )
 
 // previewData is the page that shows what a destination would be sent.
@@ -126,17 +126,9 @@ func replayDestination(v *visit) (done, error) {
 	}
 	return done{
 		page:   pathOf("projects", v.project.ID, "destinations", v.PathValue("destination")),
-		notice: deliveriesText(replayed.Requeued) + " queued again.",
+		notice: plural.Of(replayed.Requeued, "delivery") + plural.Word(replayed.Requeued, " is", " are") + " queued again.",
 	}, nil
 }
 
-// deliveriesText is a number of deliveries in words.
-func deliveriesText(n int64) string {
-	if n == 1 {
-		return "1 delivery"
-	}
-	return strconv.FormatInt(n, 10) + " deliveries"
-}
-
 // MatchedText is what a replay would send again.
-func (d destinationReplay) MatchedText() string { return deliveriesText(*d.Matched) }
+func (d destinationReplay) MatchedText() string { return plural.Of(*d.Matched, "delivery") }

@@ -119,7 +119,7 @@ func TestADestinationIsCreatedUsedAndDeleted(t *testing.T) {
 	replay := counted.forms(one + "/replay")
 	require.Len(t, replay, 2)
 	again := replay[1]
-	require.Contains(t, s.do(t, again, s.all).notice(t), "1 delivery queued again")
+	require.Contains(t, s.do(t, again, s.all).notice(t), "1 delivery is queued again")
 	s.do(t, again, s.all)
 	waittest.Until(t, func() bool { bodies, _ := there.received(); return len(bodies) == 3 })
 	s.state(t, "delivered")

@@ -1,5 +1,10 @@
 package dashboard
 
+import (
+	"encoding/json"
+	"strings"
+)
+
 // Statements whose plans are tested.
 const (
 	SelectFinished = selectFinished
@@ -13,3 +18,10 @@ var ReadOverviews = readOverviews //nolint:gochecknoglobals // exported to tests
 type MessagePlot = messagePlot
 
 var MessagePlotOf = messagePlotOf //nolint:gochecknoglobals // exported to tests
+
+// RenderValue writes a value of a column as pages do.
+func RenderValue(raw json.RawMessage) (string, error) {
+	var text strings.Builder
+	err := templates["record"].ExecuteTemplate(&text, "value", valueOf(raw, false, maxValueShown))
+	return text.String(), err
+}

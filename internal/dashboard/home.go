@@ -9,6 +9,7 @@ import (
 
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/ingest/usage"
+	"github.com/authsync/authsync/internal/plural"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
 )
@@ -113,7 +114,7 @@ func problemsOf(p wire.Project, o overview) (problems []openProblem) {
 	}
 	for _, r := range o.Rejected {
 		note(openProblem{
-			What: count(r.LastHour, "request") + " of " + provider.Title(r.Provider) + " rejected in the last hour.", Why: r.Detail,
+			What: plural.Of(r.LastHour, "request") + " of " + provider.Title(r.Provider) + " rejected in the last hour.", Why: r.Detail,
 			Do: "See the rejected requests.", Link: page + "#rejected",
 		})
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/authsync/authsync/internal/ingest/usage"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/plural"
 	"github.com/authsync/authsync/internal/project"
 )
 
@@ -95,9 +96,9 @@ func (o overview) FailedText() string { return counted(o.Failed, "event") }
 // counted is a number in words, as far as things were counted.
 func counted(n int64, one string) string {
 	if n >= maxCounted {
-		return fmt.Sprintf("%d or more %ss", maxCounted, one)
+		return fmt.Sprintf("%d or more %s", maxCounted, plural.Noun(maxCounted, one))
 	}
-	return count(n, one)
+	return plural.Of(n, one)
 }
 
 // overdue is how many messages have had no outcome for too long, up to maxCounted, and for how long the oldest of these.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/authsync/authsync/internal/api/wire"
+	"github.com/authsync/authsync/internal/plural"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/retention"
@@ -87,14 +88,14 @@ func (r projectRun) IsOpen() bool { return r.FinishedAt == nil }
 
 // ReadText is what a run has read, such as "1200 of 5000 users, 1 organization": the total is that of users.
 func (r projectRun) ReadText() string {
-	users := count(r.Users(), "user")
+	users := plural.Of(r.Users(), "user")
 	if r.Total != nil && *r.Total >= r.Users() { // some are created while they are read
-		users = strconv.FormatInt(r.Users(), 10) + " of " + count(*r.Total, "user")
+		users = strconv.FormatInt(r.Users(), 10) + " of " + plural.Of(*r.Total, "user")
 	}
 	parts := []string{users}
 	for _, d := range record.Types() {
 		if n := r.Report.Records[string(d.Type)]; d.Type != record.User && n > 0 {
-			parts = append(parts, count(n, string(d.Type)))
+			parts = append(parts, plural.Of(n, string(d.Type)))
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/api/wire"
+	"github.com/authsync/authsync/internal/plural"
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -145,13 +146,13 @@ func (d *integrationData) backfillStep() step {
 	}
 	switch run.State {
 	case "done":
-		s.State, s.Text, s.Total = "done", count(run.Read, "record")+" read.", 0
+		s.State, s.Text, s.Total = "done", plural.Of(run.Read, "record")+" read.", 0
 	case "failed":
-		s.State, s.Text = "failed", count(run.Read, "record")+" read before it failed: "+text(run.Error)
+		s.State, s.Text = "failed", plural.Of(run.Read, "record")+" read before it failed: "+text(run.Error)
 	case "cancelled":
 		s.Text = "The last backfill was cancelled."
 	default:
-		s.State, s.Text = "waiting", count(run.Read, "record")+" read so far."
+		s.State, s.Text = "waiting", plural.Of(run.Read, "record")+" read so far."
 		if run.WaitReason != nil {
 			s.Text += " Waiting: " + *run.WaitReason
 		}

@@ -7,11 +7,11 @@ import (
 	"encoding/json"
 	"html/template"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/authsync/authsync/internal/plural"
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -40,7 +40,7 @@ var templates = parsePages( //nolint:gochecknoglobals // read-only
 
 func parsePages(names ...string) map[string]*template.Template {
 	layout := template.Must(template.New("").Funcs(template.FuncMap{
-		"moment": momentOf, "path": pathOf, "text": text, "title": provider.Title, "query": withQuery, "age": age, "kept": keptFor,
+		"moment": momentOf, "plural": plural.Of[int], "path": pathOf, "text": text, "title": provider.Title, "query": withQuery, "age": age, "kept": keptFor,
 		"once": rand.Text, "deliveries": newDeliveryTable, "destination": pathOfDestination, "took": tookText, "provisionStep": provisionStep,
 	}).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html", "pages/destinationparts.html", "pages/definitionparts.html"))
 	pages := make(map[string]*template.Template, len(names))
@@ -86,14 +86,6 @@ func withQuery(path string, namesAndValues ...string) string {
 		query.Set(namesAndValues[i], namesAndValues[i+1])
 	}
 	return path + "?" + query.Encode()
-}
-
-// count is a number of things in words.
-func count(n int64, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.FormatInt(n, 10) + " " + one + "s"
 }
 
 // age is a number of seconds in words.

@@ -3,6 +3,8 @@ package doctor
 import (
 	"context"
 	"fmt"
+
+	"github.com/authsync/authsync/internal/plural"
 )
 
 // The reasons are those of the providers' decoders; the title of both providers is their name with a capital.
@@ -32,8 +34,8 @@ func otherAccounts(ctx context.Context, c *Control) ([]Fault, error) {
 	found, err := collect[row](ctx, c, selectOtherAccounts)
 	return named(found, func(r row) Fault {
 		return Fault{
-			What: fmt.Sprintf("%d events of %s for project %s within a day are of another account than %.100s, whose users are read; they are ignored",
-				r.Events, r.Provider, r.Project, r.AccountMark),
+			What: fmt.Sprintf("%s of %s for project %s within a day %s ignored: %s of another account than %.100s, whose users are read",
+				plural.Of(r.Events, "event"), r.Provider, r.Project, plural.Word(r.Events, "was", "were"), plural.Word(r.Events, "it is", "they are"), r.AccountMark),
 			Next: "use the webhook and the credentials of one account; authsync integrations set " + r.Project + " " + r.Provider +
 				" --adopt-account takes the credentials of another one. Then authsync events replay " + r.Project + " --outcome ignored",
 		}

@@ -3,6 +3,8 @@ package doctor
 import (
 	"context"
 	"fmt"
+
+	"github.com/authsync/authsync/internal/plural"
 )
 
 // A connection is recycled every few minutes, so one that waits longer than that for its turn, or
@@ -28,7 +30,7 @@ func pulls(ctx context.Context, c *Control) ([]Fault, error) {
 		switch r.State {
 		case "failing":
 			return Fault{
-				What: fmt.Sprintf("pulling from %s has failed %d times in a row: %s", of, r.Failures, r.Reason),
+				What: fmt.Sprintf("pulling from %s has failed %s in a row: %s", of, plural.Of(r.Failures, "time"), r.Reason),
 				Next: fmt.Sprintf("authsync integrations get %s %s", r.Project, r.Provider), Warning: r.Failures < 3,
 			}
 		case "waiting":

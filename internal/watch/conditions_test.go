@@ -79,7 +79,7 @@ func alarms() []alarm {
 			sql(`INSERT INTO authsync.inbox_pending (project_id, inbox_ids, bytes, received_from, received_to)
 				VALUES ($1, '{1}', 1, $2::timestamptz - interval '6 minutes', $2)`),
 			plain(`DELETE FROM authsync.inbox_pending`),
-			"1 messages of project shop wait to be applied",
+			"1 message of project shop waits to be applied",
 		},
 		{
 			watch.FailedShare, "",
@@ -95,7 +95,7 @@ func alarms() []alarm {
 			sql(`INSERT INTO authsync.rejected_requests (project_id, provider, received_at, status, reason, detail, header_names, request_count)
 				VALUES ($1, 'clerk', $2, 401, 'signature_mismatch', 'd', '{}', 3)`),
 			func(t *testing.T, b *testBundle) { t.Helper(); b.pass(time.Hour) },
-			"3 of clerk for project shop within the last hour",
+			"3 requests of clerk for project shop were rejected within the last hour",
 		},
 		{
 			watch.PartitionsMissing, "",
@@ -139,7 +139,7 @@ func alarms() []alarm {
 			destination(`INSERT INTO authsync.deliveries (project_id, destination_id, change_id, record_type, record_id, order_key, event_type, changed, changed_at, state)
 				SELECT project_id, id, 1, 'user', 'u', 'user:u', 'user.created', '{}', now() - interval '1 hour', 'ready' FROM authsync.destinations`),
 			plain(`DELETE FROM authsync.deliveries`),
-			"crm of project shop is late: 1 deliveries wait",
+			"crm of project shop is late: 1 delivery waits",
 		},
 		{
 			watch.SyncRunStuck, "clerk backfill",

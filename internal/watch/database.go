@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/authsync/authsync/internal/plural"
 )
 
 const (
@@ -24,7 +26,7 @@ func MissingPartitions(ctx context.Context, l *Look) (found []Finding, err error
 	if messages > 0 {
 		found = append(found, Finding{
 			Kind: PartitionsMissing, Subject: "default",
-			Detail: fmt.Sprintf("%d messages are in no day's partition", messages), Next: partitionsNext,
+			Detail: plural.Of(messages, "message") + plural.Word(messages, " is", " are") + " in no day's partition", Next: partitionsNext,
 		})
 	}
 	if days < 2 {

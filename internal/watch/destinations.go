@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/plural"
 )
 
 const (
@@ -59,7 +61,7 @@ func (r *destinationRow) finding(now time.Time) Finding {
 			f.Detail += ": " + r.Reason
 		}
 		if r.Waiting > 0 {
-			f.Detail += fmt.Sprintf("; %d deliveries wait since %s", r.Waiting, Moment(r.Since))
+			f.Detail += fmt.Sprintf("; %s %s since %s", plural.Of(r.Waiting, "delivery"), plural.Word(r.Waiting, "waits", "wait"), Moment(r.Since))
 		}
 		if !r.Stopped {
 			f.Next = fmt.Sprintf("authsync destinations resume %s %s", r.Project, r.Name)
@@ -72,7 +74,7 @@ func (r *destinationRow) finding(now time.Time) Finding {
 		}
 	case r.Waiting > 0 && r.Oldest != nil && r.Oldest.Before(now.Add(-overdueAfter)):
 		f.Kind = DestinationOverdue
-		f.Detail += fmt.Sprintf("is late: %d deliveries wait, the oldest since %s", r.Waiting, Moment(*r.Oldest))
+		f.Detail += fmt.Sprintf("is late: %s %s, the oldest since %s", plural.Of(r.Waiting, "delivery"), plural.Word(r.Waiting, "waits", "wait"), Moment(*r.Oldest))
 		if r.WaitReason != "" {
 			f.Detail += ": " + r.WaitReason
 		}

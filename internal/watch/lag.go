@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/plural"
 )
 
 // lateAfter is the age at which a pending message is overdue.
@@ -31,7 +33,7 @@ func LaggingProjects(ctx context.Context, l *Look) ([]Finding, error) {
 	return each(found, func(r row) Finding {
 		f := Finding{
 			Kind: Lag, ProjectID: &r.ProjectID,
-			Detail: fmt.Sprintf("%d messages of project %s wait to be applied, the oldest for %s", r.Messages, r.Project, Words(r.Oldest)),
+			Detail: fmt.Sprintf("%s of project %s %s to be applied, the oldest for %s", plural.Of(r.Messages, "message"), r.Project, plural.Word(r.Messages, "waits", "wait"), Words(r.Oldest)),
 			Next:   "authsync events list " + r.Project + " --outcome pending; see the log of the workers",
 		}
 		if r.Reason != nil {
@@ -81,7 +83,7 @@ func failedShares(ctx context.Context, l *Look) ([]Finding, error) {
 	return each(found, func(r row) Finding {
 		return Finding{
 			Kind: FailedShare, ProjectID: &r.ProjectID,
-			Detail: fmt.Sprintf("%d of the %d events of project %s within a day could not be applied", r.Failed, r.Total, r.Project),
+			Detail: fmt.Sprintf("%d of the %s of project %s within a day could not be applied", r.Failed, plural.Of(r.Total, "event"), r.Project),
 			Next:   "authsync events list " + r.Project + " --outcome failed has the reasons; remove the cause, then: authsync events replay " + r.Project + " --outcome failed",
 		}
 	}), err
@@ -100,5 +102,5 @@ func Words(d time.Duration) string {
 			return fmt.Sprintf("%d %s", d/unit.of, unit.name)
 		}
 	}
-	return fmt.Sprintf("%d seconds", d/time.Second)
+	return plural.Of(int64(d/time.Second), "second")
 }

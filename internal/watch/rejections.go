@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+
+	"github.com/authsync/authsync/internal/plural"
 )
 
 // Only the newest messages of the project: the question is whether any are accepted.
@@ -50,8 +52,9 @@ func RejectedRequests(ctx context.Context, l *Look) ([]Finding, error) {
 		why, next := refused(r.LastReason, r.Project, r.Provider)
 		f := Finding{
 			Kind: RequestsRejected, ProjectID: &r.ProjectID, Subject: r.Provider,
-			Detail: fmt.Sprintf("%d of %s for project %s within the last hour, the last because %s", r.LastHour, r.Provider, r.Project, why),
-			Next:   next + "; authsync events rejected " + r.Project + " shows them",
+			Detail: fmt.Sprintf("%s of %s for project %s %s rejected within the last hour, the last because %s",
+				plural.Of(r.LastHour, "request"), r.Provider, r.Project, plural.Word(r.LastHour, "was", "were"), why),
+			Next: next + "; authsync events rejected " + r.Project + " shows them",
 		}
 		if r.LastReason != quotaExceeded && (r.SomeAccepted || r.LastStatus != 401) {
 			f.Severity, f.Minor = Warning, true

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/authsync/authsync/internal/plural"
 )
 
 const (
@@ -63,7 +65,7 @@ func PausedQueues(ctx context.Context, l *Look) ([]Finding, error) {
 	return each(found, func(r row) Finding {
 		return Finding{
 			Kind: QueuePaused, Subject: r.Name,
-			Detail: fmt.Sprintf("queue %s has been paused since %s, for all projects; %d jobs wait in it", r.Name, Moment(r.Since), r.Jobs),
+			Detail: fmt.Sprintf("queue %s has been paused since %s, for all projects; %s %s in it", r.Name, Moment(r.Since), plural.Of(r.Jobs, "job"), plural.Word(r.Jobs, "waits", "wait")),
 			Next:   "resume it in River UI: /river/queues/" + r.Name,
 		}
 	}), err

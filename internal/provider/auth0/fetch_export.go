@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/plural"
 	"github.com/authsync/authsync/internal/provider/userapi"
 )
 
@@ -153,7 +154,7 @@ func (s *source) goOn(ctx context.Context, at place, d *download, page userapi.P
 			return s.restart(ctx, at, "the export is empty")
 		}
 		if at.Line < at.Total-at.Total/100 {
-			page.Note = fmt.Sprintf("the export has %d users, where Auth0 counted %d", at.Line, at.Total)
+			page.Note = fmt.Sprintf("the export has %s, where Auth0 counted %d", plural.Of(at.Line, "user"), at.Total)
 		}
 		return page, nil
 	case at.Line > 2*at.Total+maxLines:

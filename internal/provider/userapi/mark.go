@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/plural"
 )
 
 const (
@@ -102,6 +103,6 @@ func NoProgressOf(list, name, what string, read, total int64) error {
 	if total > 0 {
 		counted = fmt.Sprintf(", which counts %d", total)
 	}
-	return fault.Newf(fault.ProviderError, "list the %s of %s%s: %s. %d entries were read so far; they stay in the mirror. "+
-		"Is there a proxy on the way that drops or changes parameters?", list, name, counted, what, read)
+	return fault.Newf(fault.ProviderError, "list the %s of %s%s: %s. %s read so far, and stay in the mirror. "+
+		"Is there a proxy on the way that drops or changes parameters?", list, name, counted, what, plural.Of(read, "record")+plural.Word(read, " was", " were"))
 }

@@ -2343,11 +2343,11 @@ BEGIN
         RETURN NULL;
     END IF;
     INSERT INTO capydb_auth.changes (
-        record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at, changed_at
+        record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at, changed_at
     )
     SELECT
         r.record_type, r.record_id, r.kind, r.changed,
-        r.before, r.after, r.raw, r.provider, r.event_id, r.event_at, r.changed_at
+        r.before, r.after, r.before_raw, r.provider, r.event_id, r.event_at, r.changed_at
     FROM unnest(capydb_auth.clone_allowed('', p_changes, p_erasure_key)) WITH ORDINALITY AS u (doc, place)
     CROSS JOIN LATERAL jsonb_populate_record(NULL::capydb_auth.changes, u.doc) AS r
     WHERE r.kind <> 'erased'

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/plural"
 )
 
 // Causes of a repair.
@@ -98,14 +100,16 @@ func (r *Repair) What() string {
 
 // Stage describes the progress.
 func (r *Repair) Stage() string {
+	messages := plural.Of(r.Messages, "message")
+	are, were := plural.Word(r.Messages, " is", " are"), plural.Word(r.Messages, " was", " were")
 	switch {
 	case r.FinishedAt != nil:
-		return fmt.Sprintf("%d messages were applied again", r.Messages)
+		return messages + were + " applied again"
 	case r.ReplayedAt != nil:
-		return fmt.Sprintf("%d messages were applied again, and reconciles are about to start", r.Messages)
+		return messages + were + " applied again, and reconciles are about to start"
 	case r.LastPendingID != nil:
-		return fmt.Sprintf("%d messages are being applied again", r.Messages)
+		return messages + are + " being applied again"
 	default:
-		return fmt.Sprintf("the inbox is being looked through: %d messages so far are applied again", r.Messages)
+		return "the inbox is being looked through: " + messages + " so far" + are + " applied again"
 	}
 }

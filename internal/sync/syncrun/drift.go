@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/plural"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/record"
 )
@@ -253,7 +254,7 @@ func (d *TypeDrift) blockDeletions(g guard) *string {
 	case isEmpty:
 		reason = fmt.Sprintf("the provider listed no %[1]s at all; no %[1]s is deleted by an empty list", g.of)
 	case said != nil && met < *said-*said/100:
-		reason = fmt.Sprintf("the provider says that it has %d users but listed %d; no user is deleted by a short list", *said, met)
+		reason = fmt.Sprintf("the provider says that it has %s but listed %d; no user is deleted by a short list", plural.Of(*said, "user"), met)
 	case share > limit && !few && !g.order.Force:
 		reason = fmt.Sprintf("%d of %d %ss of the mirror were not in the provider's list: %s %%, where the limit is %s %% "+
 			"(option reconcile.max_deleted_percent). If the list is right (is the key that of this instance?), run it again with --force (in the API: force)",

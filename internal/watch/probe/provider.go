@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/fault"
+	"github.com/authsync/authsync/internal/plural"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/redact"
@@ -115,7 +116,7 @@ func describe(streams []userapi.RedeliveryStream) (trouble string, since *time.T
 			all = append(all, "event stream "+one.ID+" is disabled, and keeps no events")
 		}
 		if one.Failed > 0 {
-			all = append(all, fmt.Sprintf("%d deliveries of event stream %s failed", one.Failed, one.ID))
+			all = append(all, fmt.Sprintf("%s of event stream %s failed", plural.Of(one.Failed, "delivery"), one.ID))
 		}
 		if one.Oldest != nil && (since == nil || one.Oldest.Before(*since)) {
 			since = one.Oldest
