@@ -50,7 +50,7 @@ func (p projectData) Kept() (all []keptPart) {
 		}
 		r := p.Retention[string(part)]
 		if r.Days != nil {
-			one.Effective = "Kept for " + count(int64(*r.Days), "day")
+			one.Effective = "Kept for " + plural.Of(*r.Days, "day")
 		}
 		switch r.Source {
 		case retention.FromServer:
@@ -68,7 +68,7 @@ func (p projectData) Kept() (all []keptPart) {
 // keptFor is how long a part of a project's history is kept, such as "30 days"; empty: forever.
 func keptFor(p *wire.Project, part string) string {
 	if days := p.Retention[part].Days; days != nil {
-		return count(int64(*days), "day")
+		return plural.Of(*days, "day")
 	}
 	return ""
 }
