@@ -1,7 +1,9 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/google/uuid"
@@ -82,8 +84,8 @@ func (a *API) redeliver(r *http.Request) (answer, error) {
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
-	if of.Name() != provider.Auth0 { // before credentials are demanded that would not help
-		return answer{}, noRedelivery(of.Name())
+	if can, err := a.mayRedeliver(r.Context(), p.ID, of.Name()); err != nil || !can { // before credentials are demanded that would not help
+		return answer{}, cmp.Or(err, noRedelivery(of.Name()))
 	}
 	order := userapi.RedeliverRequest{Stream: in.Stream, DryRun: in.DryRun}
 	if order.From, err = moment(inBody, "since", in.Since); err != nil {
@@ -114,11 +116,25 @@ func (a *API) redeliver(r *http.Request) (answer, error) {
 	}}, nil
 }
 
+// mayRedeliver reports whether there is a way to have a provider's failed deliveries sent again. At Clerk it is not documented, and
+// taken only where it is to set up the webhook as well.
+func (a *API) mayRedeliver(ctx context.Context, projectID uuid.UUID, name string) (bool, error) {
+	if name != provider.Clerk {
+		return name == provider.Auth0, nil
+	}
+	i, err := a.config.Store.FindIntegration(ctx, projectID, name)
+	if errors.Is(err, project.ErrNoIntegration) {
+		return false, nil
+	}
+	return i.Options.Provision, err
+}
+
 // noRedelivery is what to do instead with a provider that cannot redeliver.
 func noRedelivery(name string) error {
 	instead := "authsync reconcile finds what was missed"
 	if name == provider.Clerk {
-		instead = "in Clerk's dashboard, Configure, Webhooks, the endpoint, Replay does it; or " + instead
+		return fail(fault.NotPossible, "authsync asks Clerk for failed deliveries only where it set up the webhook, with option provision: "+
+			"in Clerk's dashboard, Configure, Webhooks, the endpoint, Replay does it; or %s", instead)
 	}
 	return fail(fault.NotPossible, "%s has no call that sends failed deliveries again: %s", provider.Title(name), instead)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -126,7 +127,87 @@ func TestAStoppedStreamHeals(t *testing.T) {
 	require.Len(t, problems, 1)
 	require.NotNil(t, problems[0].NotifiedAt)
 
-	status, text := in.metrics(t, a.URL()+"/metrics")
-	require.Equal(t, http.StatusOK, status)
-	require.Contains(t, text, `authsync_problems_open{kind="stream_stopped"} 0`, "every kind has its number")
+	waittest.Until(t, func() bool { // they are counted after the calls
+		status, text := in.metrics(t, a.URL()+"/metrics")
+		require.Equal(t, http.StatusOK, status)
+		return strings.Contains(text, `authsync_problems_open{kind="stream_stopped"} 0`)
+	}, "every kind has its number")
+}
+
+// TestAStoppedEndpointHeals has a person disable Clerk's endpoint for an hour: one message has failed before, one was never
+// tried, and another is no longer kept. authsync notices, enables the endpoint, has both sent, reconciles, and calls the operator
+// once each time.
+func TestAStoppedEndpointHeals(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	tenant := demoprovider.NewClerk(demoprovider.NewAccount(5), time.Now)
+	tenant.Svix.Local = true
+	o := &operators{}
+	hook := httptest.NewServer(o)
+	t.Cleanup(hook.Close)
+	c := in.settings
+	c.AlertURLs = config.Secret(hook.URL)
+	c.AlertSecret = config.Secret("whsec_" + base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef")))
+	c.AllowAlertTargets, c.AllowTargets = egress.Loopback(), egress.Loopback()
+	a, err := app.Start(t.Context(), app.Config{Settings: c, Log: slog.New(slog.DiscardHandler), WatchEvery: 100 * time.Millisecond})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, a.Stop(context.WithoutCancel(t.Context()))) })
+	t.Cleanup(tenant.Svix.Posted)
+	api := client.New(a.URL(), in.key)
+	t.Cleanup(api.Close)
+	require.NoError(t, api.Do(t.Context(), http.MethodPut, "/projects/shop/integrations/clerk", map[string]any{
+		"credentials": map[string]any{"secret_key": demoprovider.ClerkKey},
+		"options": map[string]any{
+			"base_url": userapitest.Start(t, tenant), "record_types": []string{"users"}, "provision": true, "heal": map[string]any{"reenable": true},
+		},
+	}, nil))
+	mirrored := func() (ids []string) {
+		require.NoError(t, in.mirror.QueryRow(t.Context(),
+			`SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM capydb_auth.users WHERE deleted_at IS NULL`).Scan(&ids))
+		return ids
+	}
+	waittest.Until(t, func() bool {
+		var ready bool
+		require.NoError(t, in.controlDB.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM authsync.provisioned_webhooks WHERE state = 'ready')`).Scan(&ready))
+		return ready && len(mirrored()) == 5
+	}, "the endpoint is set up, and the backfill has read everybody")
+	looked := func() {
+		_, err := in.controlDB.Exec(t.Context(), `
+			WITH due AS (UPDATE authsync.probes SET next_probe_at = '-infinity' WHERE next_probe_at < now() + interval '90 seconds' OR gap_since IS NULL)
+			INSERT INTO authsync.river_job (kind, args, max_attempts, queue)
+			SELECT 'probe_projects', '{}', 5, 'default'
+			WHERE NOT EXISTS (SELECT FROM authsync.river_job WHERE kind = 'probe_projects' AND finalized_at IS NULL)`)
+		require.NoError(t, err)
+	}
+	endpoint := tenant.Svix.All()[0].ID
+	tenant.Svix.Change(endpoint, func(e *demoprovider.SvixEndpoint) { e.Disabled = true })
+	failed, missed, lost := tenant.Account.Create(), tenant.Account.Create(), tenant.Account.Create()
+	at := time.Now().Add(-time.Hour).UTC()
+	for n, status := range map[int]int{failed: demoprovider.SvixFailed, missed: demoprovider.SvixMissed} {
+		tenant.Svix.AddMessage(endpoint, demoprovider.SvixMessage{
+			ID: fmt.Sprintf("msg_heal%d", n), Type: "user.created", At: at, Status: status,
+			Body: fmt.Sprintf(`{"type": "user.created", "object": "event", "timestamp": %[2]d, "data": {"id": %[1]q, "object": "user",
+				"email_addresses": [], "created_at": %[2]d, "updated_at": %[2]d}}`, demoprovider.ClerkID(n), at.UnixMilli()),
+		})
+	}
+	waittest.Until(t, func() bool {
+		looked()
+		return len(o.all()) > 0
+	}, "it is noticed")
+	waittest.Until(t, func() bool {
+		looked()
+		return slices.Contains(o.all(), "problem.closed stream_stopped")
+	}, "it heals")
+	require.Equal(t, []string{"problem.opened stream_stopped", "problem.closed stream_stopped"}, o.all())
+	require.False(t, tenant.Svix.All()[0].Disabled)
+	for _, m := range tenant.Svix.Messages() {
+		require.Equal(t, demoprovider.SvixDelivered, m.Status, m.ID)
+	}
+	var want []string
+	for _, n := range tenant.Account.Users() {
+		want = append(want, demoprovider.ClerkID(n))
+	}
+	slices.Sort(want)
+	require.Contains(t, want, demoprovider.ClerkID(lost))
+	require.Equal(t, want, mirrored(), "the mirror is equal")
 }

@@ -18,7 +18,7 @@ func (s *session) newRedeliver() *cobra.Command {
 	var from, to string
 	cmd := &cobra.Command{
 		Use:   "redeliver PROJECT PROVIDER",
-		Short: "Ask Auth0 to send failed deliveries again",
+		Short: "Ask a provider to send failed deliveries again",
 		Long: `For use after an outage. Lists the failed deliveries of Auth0's event streams to this
 project and asks Auth0 to send them again. They keep their ids, so events that have
 arrived meanwhile are duplicates, and old events overwrite nothing newer. The command
@@ -27,7 +27,10 @@ can be repeated.
 The stored application (domain, client_id, client_secret) needs the permissions
 read:event_streams, read:event_deliveries and update:event_deliveries on the Auth0
 Management API. Auth0 keeps failed deliveries for a limited time: use authsync
-reconcile to find what it has dropped.`,
+reconcile to find what it has dropped.
+
+Of Clerk it is the endpoint that authsync set up (integrations set --provision), and
+what failed for good in the last 14 days.`,
 		Example: "  authsync redeliver shop auth0 --dry-run\n" +
 			"  authsync redeliver shop auth0 --since 2026-01-31T08:00:00Z --until 2026-01-31T12:00:00Z\n" +
 			"  authsync redeliver shop auth0 --since 24h --stream est_4GTRaUJiCBAqPFuSiFsvyK",

@@ -37,7 +37,7 @@ type Clerk struct {
 
 // NewClerk returns a Clerk with that account.
 func NewClerk(a *Account, now func() time.Time) *Clerk {
-	return &Clerk{Server: Server{Now: now}, Account: a, Key: ClerkKey, Instance: "ins_demo", window: window{requests: 100, length: 10 * time.Second}}
+	return &Clerk{Server: Server{Now: now}, Account: a, Key: ClerkKey, Instance: "ins_demo", Svix: Svix{now: now}, window: window{requests: 100, length: 10 * time.Second}}
 }
 
 // At returns the base URL of its API, by its address.

@@ -39,6 +39,8 @@ type Svix struct {
 	sessions  map[string]bool // tokens, and whether they are good
 	made      int
 	statuses  map[string]int // of the answers to messages
+	messages  []*SvixMessage
+	now       func() time.Time
 	posts     sync.WaitGroup
 }
 
@@ -271,6 +273,14 @@ func (s *Svix) one(w http.ResponseWriter, r *http.Request, id, below string) {
 		of := &s.endpoints[i]
 		of.URL, of.UID, of.Disabled, of.Types = o.URL, o.UID, o.Disabled, o.FilterTypes
 		writeDocument(w, http.StatusOK, of.document())
+	case call == "PATCH ":
+		s.patch(w, r, &s.endpoints[i])
+	case call == "GET msg":
+		s.listMessages(w, r, id)
+	case call == "POST recover":
+		s.again(w, r, s.endpoints[i], SvixFailed)
+	case call == "POST replay-missing":
+		s.again(w, r, s.endpoints[i], SvixMissed)
 	case call == "DELETE ":
 		s.endpoints = slices.Delete(slices.Clone(s.endpoints), i, i+1)
 		w.WriteHeader(http.StatusNoContent)

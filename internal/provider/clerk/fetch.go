@@ -82,6 +82,8 @@ func (Provider) ReconcileEvery() string { return "24h" }
 // A walk is in order of creation, 500 users per page. Users who sign up during the walk come at its
 // end, so it neither skips nor repeats one. If Clerk rejects or ignores the cursor, the walk
 // continues by position; see place.
+//
+// With option provision it is also a userapi.Redeliverer and a userapi.Reenabler.
 func (Provider) NewSource(c provider.Credentials, o provider.Options, d userapi.Deps) (userapi.Source, error) {
 	if err := checkFetch(c, o); err != nil {
 		return nil, err
@@ -93,7 +95,15 @@ func (Provider) NewSource(c provider.Credentials, o provider.Options, d userapi.
 	if err != nil {
 		return nil, err
 	}
-	return &source{client: userapi.NewClient(provider.Title(provider.Clerk), d, rate(c.SecretKey), c.SecretKey), base: base, key: string(c.SecretKey)}, nil
+	read := &source{client: userapi.NewClient(provider.Title(provider.Clerk), d, rate(c.SecretKey), c.SecretKey), base: base, key: string(c.SecretKey)}
+	if !o.Provision {
+		return read, nil
+	}
+	hooks, err := newWebhooks(c, o, d)
+	if err != nil {
+		return nil, err
+	}
+	return &watched{source: read, hooks: hooks}, nil
 }
 
 func (s *source) request(what, path string, query url.Values) userapi.Request {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/provider"
@@ -28,6 +29,14 @@ type webhooks struct {
 // NewWebhooks sets up an endpoint in the Svix application of the instance of secret_key. It touches only the
 // endpoint that bears authsync's own uid.
 func (Provider) NewWebhooks(c provider.Credentials, o provider.Options, d userapi.Deps) (userapi.Webhooks, error) {
+	w, err := newWebhooks(c, o, d)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+func newWebhooks(c provider.Credentials, o provider.Options, d userapi.Deps) (*webhooks, error) {
 	if err := checkFetch(c, o); err != nil {
 		return nil, err
 	}
@@ -72,6 +81,8 @@ type endpoint struct {
 	URL         string   `json:"url"`
 	Disabled    bool     `json:"disabled"`
 	FilterTypes []string `json:"filterTypes"`
+
+	CreatedAt time.Time `json:"createdAt"`
 }
 
 const (
@@ -84,6 +95,15 @@ func uidOf(want userapi.WantedWebhook) string { return strings.ReplaceAll(want.K
 
 // Find looks for the endpoint that bears our uid. One that a person made stays theirs, wherever it leads.
 func (w *webhooks) Find(ctx context.Context, want userapi.WantedWebhook) (*userapi.Webhook, error) {
+	one, err := w.byUID(ctx, uidOf(want))
+	if err != nil || one == nil {
+		return nil, err
+	}
+	return w.ours(*one, want)
+}
+
+// byUID returns the endpoint of a uid; nil if there is none.
+func (w *webhooks) byUID(ctx context.Context, uid string) (*endpoint, error) {
 	const what = "list the webhook endpoints"
 	iterator := ""
 	for range maxPages {
@@ -107,8 +127,8 @@ func (w *webhooks) Find(ctx context.Context, want userapi.WantedWebhook) (*usera
 			return nil, w.surprise(fault.New(fault.ProviderError, what+" of Clerk: the answer is no list"))
 		}
 		for _, one := range page.Data {
-			if one.UID == uidOf(want) && one.ID != "" {
-				return w.ours(one, want)
+			if one.UID == uid && one.ID != "" {
+				return &one, nil
 			}
 		}
 		if *page.Done || page.Iterator == "" || page.Iterator == iterator {

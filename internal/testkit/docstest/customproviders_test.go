@@ -66,7 +66,7 @@ func TestPresets(t *testing.T) {
 					}
 					return []string{preset.env + "=…", preset.env + "=" + preset.secret}
 				},
-				end:   func(s *scene) { require.Contains(s.t, s.last("/webhook/"), "/integrations/") },
+				end: func(s *scene) { require.Contains(s.t, s.last("/webhook/"), "/integrations/") },
 			}.run(t)
 		})
 	}

@@ -59,7 +59,7 @@ func (a *account) Redeliver(_ context.Context, _ string, r userapi.RedeliverRequ
 	s := userapi.RedeliveryStream{ID: "est_1", Enabled: !a.disabled, Failed: a.failed, Complete: true}
 	if !r.DryRun {
 		a.asked++
-		a.failed = 0
+		a.failed, s.Requested = 0, true
 	}
 	return userapi.Redelivery{Streams: []userapi.RedeliveryStream{s}}, nil
 }

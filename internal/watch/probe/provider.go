@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,7 +89,7 @@ func (w *Worker) streams(ctx context.Context, s *state) (isBad bool, err error) 
 	if err != nil {
 		return false, err
 	}
-	trouble, since := describe(found.Streams)
+	trouble, since := describe(s.Subject, found.Streams)
 	if trouble == "" {
 		return false, nil
 	}
@@ -108,15 +109,19 @@ func (w *Worker) streams(ctx context.Context, s *state) (isBad bool, err error) 
 }
 
 // describe names what is wrong with streams; empty: nothing. since is when the first failed delivery happened.
-func describe(streams []userapi.RedeliveryStream) (trouble string, since *time.Time) {
+func describe(subject string, streams []userapi.RedeliveryStream) (trouble string, since *time.Time) {
 	var all []string
+	what, disabled := "event stream ", " is disabled, and keeps no events"
+	if subject == provider.Clerk {
+		what, disabled = "webhook endpoint ", " is disabled, and nothing is sent"
+	}
 	for i := range streams {
 		one := &streams[i]
 		if !one.Enabled {
-			all = append(all, "event stream "+one.ID+" is disabled, and keeps no events")
+			all = append(all, what+one.ID+disabled)
 		}
 		if one.Failed > 0 {
-			all = append(all, fmt.Sprintf("%s of event stream %s failed", plural.Of(one.Failed, "delivery"), one.ID))
+			all = append(all, fmt.Sprintf("%s of %s%s failed", plural.Of(one.Failed, "delivery"), what, one.ID))
 		}
 		if one.Oldest != nil && (since == nil || one.Oldest.Before(*since)) {
 			since = one.Oldest
@@ -135,8 +140,9 @@ func (w *Worker) heal(ctx context.Context, s *state, account userapi.Redeliverer
 		hasFailed = hasFailed || streams[i].Failed > 0
 	}
 	if hasFailed && (s.RedeliveryAt == nil || now.Sub(*s.RedeliveryAt) >= redeliverPause) {
-		_, err := account.Redeliver(ctx, s.ProjectID.String(), userapi.RedeliverRequest{})
-		if err == nil {
+		done, err := account.Redeliver(ctx, s.ProjectID.String(), userapi.RedeliverRequest{})
+		// Of a stream that is disabled Clerk is asked for nothing: it is asked once the stream is enabled.
+		if err == nil && slices.ContainsFunc(done.Streams, func(one userapi.RedeliveryStream) bool { return one.Requested }) {
 			s.RedeliveryAt = &now
 			log.InfoContext(ctx, "redelivery_requested")
 		}
