@@ -84,6 +84,8 @@ func TestActionsHaveNames(t *testing.T) {
 		"POST " + one + "/records/{record_type}/{record_id}/refresh": "record.refresh",
 		"POST " + one + "/destinations/{destination}/rotate":         "destination.rotate",
 		"POST " + one + "/deliveries/{delivery}/retry":               "delivery.retry",
+		"POST " + one + "/deliveries/{delivery}/confirm":             "delivery.confirm",
+		"POST " + one + "/deliveries/confirm":                        "delivery.confirm",
 		"DELETE /keys/{key}":                                         "key.revoke",
 		"POST /keys":                                                 "key.create",
 		"GET /keys":                                                  "key.list",

@@ -21,7 +21,8 @@ import (
 func deliveryOf(d admin.Delivery) wire.Delivery {
 	return wire.Delivery{
 		ID: d.ID, DestinationID: d.DestinationID.String(), Destination: d.Destination, ChangeID: d.ChangeID, MessageID: d.MessageID,
-		RecordType: d.RecordType, RecordID: d.RecordID, UserID: d.UserID, EventType: d.EventType, Changed: d.Changed, State: d.State, Attempts: d.Attempts, Deferrals: d.Deferrals,
+		RecordType: d.RecordType, RecordID: d.RecordID, UserID: d.UserID, EventType: d.EventType, Changed: d.Changed, State: d.State,
+		HeldUntil: utc(d.HeldUntil), Attempts: d.Attempts, Deferrals: d.Deferrals,
 		NextAttemptAt: utc(d.NextAttemptAt), LastAttemptAt: utc(d.LastAttemptAt), LastStatus: d.LastStatus, LastResponse: d.LastResponse,
 		Reason: d.Reason, CoalescedInto: d.CoalescedInto, JobID: d.JobID, ChangedAt: d.ChangedAt.UTC(), CreatedAt: d.CreatedAt.UTC(),
 		FinishedAt: utc(d.FinishedAt),
@@ -50,22 +51,27 @@ func (a *API) listDeliveries(r *http.Request) (answer, error) {
 	if err := among(inQuery, "event_type", f.EventType, destination.EventTypes()); err != nil {
 		return answer{}, err
 	}
-	if name := given["destination"]; name != "" {
-		d, err := a.config.Store.FindDestination(r.Context(), p.ID, name)
-		if errors.Is(err, project.ErrNoDestination) {
-			return answer{}, wrong(inQuery, "destination", problem.Invalid,
-				"the project has no destination %.80q: the list of its destinations has those there are", name)
-		}
-		if err != nil {
-			return answer{}, err
-		}
-		f.DestinationID = d.ID
+	if f.DestinationID, err = a.destinationNamed(r, p, inQuery, given["destination"]); err != nil {
+		return answer{}, err
 	}
 	list, next, err := a.config.Outbox.ListDeliveries(r.Context(), p.ID, f)
 	if err != nil {
 		return answer{}, err
 	}
 	return answer{status: http.StatusOK, body: newPage(each(list, deliveryOf), next)}, nil
+}
+
+// destinationNamed is the id of a destination given by its name or id; the zero id if none is given.
+func (a *API) destinationNamed(r *http.Request, p project.Project, in, name string) (uuid.UUID, error) {
+	if name == "" {
+		return uuid.Nil, nil
+	}
+	d, err := a.config.Store.FindDestination(r.Context(), p.ID, name)
+	if errors.Is(err, project.ErrNoDestination) {
+		return uuid.Nil, wrong(in, "destination", problem.Invalid,
+			"the project has no destination %.80q: the list of its destinations has those there are", name)
+	}
+	return d.ID, err
 }
 
 func (a *API) getDelivery(r *http.Request) (answer, error) {
@@ -135,6 +141,39 @@ func (a *API) retryDelivery(r *http.Request) (answer, error) {
 // cancelDelivery takes a delivery that is not finished out of its way for good.
 func (a *API) cancelDelivery(r *http.Request) (answer, error) {
 	return a.changeDelivery(r, a.config.Outbox.Cancel)
+}
+
+// confirmDelivery has a deletion that is held back sent now.
+func (a *API) confirmDelivery(r *http.Request) (answer, error) {
+	return a.changeDelivery(r, a.config.Outbox.Confirm)
+}
+
+// confirmDeliveries has all deletions sent now that are held back and match.
+func (a *API) confirmDeliveries(r *http.Request) (answer, error) {
+	p, err := a.project(r)
+	if err != nil {
+		return answer{}, err
+	}
+	var in wire.ConfirmOrder
+	if err := readBody(r, &in); err != nil {
+		return answer{}, err
+	}
+	if in == (wire.ConfirmOrder{DryRun: in.DryRun}) {
+		return answer{}, wrong(inBody, "destination", problem.Missing,
+			"say which deliveries to confirm: give destination for all that are held of it, user_id, event_type, or record_type and record_id")
+	}
+	if err := recordNamed(inBody, in.RecordType, in.RecordID); err != nil {
+		return answer{}, err
+	}
+	if err := among(inBody, "event_type", in.EventType, destination.EventTypes()); err != nil {
+		return answer{}, err
+	}
+	c := admin.Confirmation{UserID: in.UserID, RecordType: in.RecordType, RecordID: in.RecordID, EventType: in.EventType, DryRun: in.DryRun}
+	if c.DestinationID, err = a.destinationNamed(r, p, inBody, in.Destination); err != nil {
+		return answer{}, err
+	}
+	done, err := a.config.Outbox.ConfirmAll(r.Context(), p.ID, c)
+	return answer{status: http.StatusOK, body: wire.Confirmed(done)}, err
 }
 
 // changeDelivery does something with the delivery that the path names, and answers with the delivery as it is then.

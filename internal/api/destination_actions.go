@@ -105,7 +105,7 @@ func (a *API) previewDraft(r *http.Request) (answer, error) {
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
-	given, err := destinationInput{in.Name, in.EventTypes, in.Fields, in.Condition, in.Options, in.Secrets}.given()
+	given, err := destinationInput{in.Name, in.EventTypes, in.Fields, in.Condition, in.Holdback, in.Options, in.Secrets}.given()
 	if err != nil {
 		return answer{}, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/delivery/admin"
+	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
 )
@@ -21,8 +22,9 @@ const clockSkew = time.Minute
 func destinationOf(d project.Destination, h admin.Health) wire.Destination {
 	w := wire.Destination{
 		ID: d.ID.String(), ProjectID: d.ProjectID.String(), Name: d.Name, Type: d.Type, EventTypes: d.EventTypes, Fields: d.Fields,
-		Condition: d.Condition, Options: d.Options, State: d.State, StateBy: d.StateBy, StateReason: d.StateReason,
-		StateSince: d.StateSince.UTC(), Waiting: h.Waiting, Retrying: h.Retrying, Failed: h.Failed, WaitReason: h.WaitReason,
+		Condition: d.Condition, Holdback: holdbackOf(d.Holdback), Options: d.Options, State: d.State, StateBy: d.StateBy, StateReason: d.StateReason,
+		StateSince: d.StateSince.UTC(), Waiting: h.Waiting, Retrying: h.Retrying, Failed: h.Failed, Held: h.Held, HeldUntil: utc(h.HeldUntil),
+		WaitReason:   h.WaitReason,
 		FailingSince: utc(h.FailingSince), BreakerOpenUntil: utc(h.BreakerOpenUntil), OldestWaitingAt: utc(h.OldestWaitingAt),
 		LastSuccessAt: utc(h.LastSuccessAt), Fault: d.Fault, CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
 	}
@@ -41,24 +43,42 @@ type destinationInput struct {
 	EventTypes *[]string          `json:"event_types"`
 	Fields     *[]string          `json:"fields"`
 	Condition  json.RawMessage    `json:"condition"` // null is not the same as absent: it removes
+	Holdback   json.RawMessage    `json:"holdback"`  // likewise
 	Options    json.RawMessage    `json:"options"`
 	Secrets    map[string]*string `json:"secrets"`
 }
 
 func (in destinationInput) given() (project.DestinationInput, error) {
 	given := project.DestinationInput{Name: in.Name, EventTypes: in.EventTypes, Fields: in.Fields, Options: in.Options, Secrets: in.Secrets}
-	if in.Condition == nil {
-		return given, nil
+	var err error
+	if given.Condition, err = textOrNull("condition", in.Condition); err != nil {
+		return given, err
+	}
+	given.Holdback, err = textOrNull("holdback", in.Holdback)
+	return given, err
+}
+
+// textOrNull is a text of which null means the empty one; nil: it is not given.
+func textOrNull(name string, given json.RawMessage) (*string, error) {
+	if given == nil {
+		return nil, nil //nolint:nilnil // see above
 	}
 	var text *string
-	if json.Unmarshal(in.Condition, &text) != nil {
-		return given, wrong(inBody, "condition", problem.WrongType, "condition must be a string, or null for none")
+	if json.Unmarshal(given, &text) != nil {
+		return nil, wrong(inBody, name, problem.WrongType, "%s must be a string, or null for none", name)
 	}
 	if text == nil {
 		text = new(string)
 	}
-	given.Condition = text
-	return given, nil
+	return text, nil
+}
+
+func holdbackOf(d *time.Duration) *string {
+	if d == nil {
+		return nil
+	}
+	text := destination.FormatHoldback(d)
+	return &text
 }
 
 func (a *API) createDestination(r *http.Request) (answer, error) {
@@ -72,6 +92,7 @@ func (a *API) createDestination(r *http.Request) (answer, error) {
 		EventTypes *[]string          `json:"event_types"`
 		Fields     *[]string          `json:"fields"`
 		Condition  json.RawMessage    `json:"condition"`
+		Holdback   json.RawMessage    `json:"holdback"`
 		Options    json.RawMessage    `json:"options"`
 		Secrets    map[string]*string `json:"secrets"`
 		Since      string             `json:"since"`
@@ -79,7 +100,7 @@ func (a *API) createDestination(r *http.Request) (answer, error) {
 	if err := readBody(r, &in); err != nil {
 		return answer{}, err
 	}
-	given, err := destinationInput{in.Name, in.EventTypes, in.Fields, in.Condition, in.Options, in.Secrets}.given()
+	given, err := destinationInput{in.Name, in.EventTypes, in.Fields, in.Condition, in.Holdback, in.Options, in.Secrets}.given()
 	if err != nil {
 		return answer{}, err
 	}

@@ -226,7 +226,7 @@ func TestWrongInputForDestinationsSaysWhatToChange(t *testing.T) {
 		"ReplayTo":        {post, destinations + "/app/replay", `{"until": "now"}`, http.StatusUnprocessableEntity, "until must be a time"},
 		"ReplayState":     {post, destinations + "/app/replay", `{"state": "blocked"}`, http.StatusUnprocessableEntity, "take one of delivered, coalesced, failed, cancelled"},
 		"ReplayEventType": {post, destinations + "/app/replay", `{"event_type": "user.renamed"}`, http.StatusUnprocessableEntity, "take one of user.created"},
-		"ListState":       {http.MethodGet, "/projects/shop/deliveries?state=lost", "", http.StatusUnprocessableEntity, "take one of blocked"},
+		"ListState":       {http.MethodGet, "/projects/shop/deliveries?state=lost", "", http.StatusUnprocessableEntity, "take one of held, blocked"},
 		"ListEventType":   {http.MethodGet, "/projects/shop/deliveries?event_type=lost", "", http.StatusUnprocessableEntity, "take one of user.created"},
 		"ListDestination": {http.MethodGet, "/projects/shop/deliveries?destination=lost", "", http.StatusUnprocessableEntity, "the list of its destinations has those there are"},
 		"ListCursor":      {http.MethodGet, "/projects/shop/deliveries?cursor=bad", "", http.StatusUnprocessableEntity, "take next_cursor"},

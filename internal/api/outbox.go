@@ -30,9 +30,11 @@ type Outbox interface {
 
 	// ListDeliveries returns fault.ErrBadCursor for a cursor that it did not return.
 	ListDeliveries(ctx context.Context, projectID uuid.UUID, f admin.ListFilter) (page []admin.Delivery, next string, err error)
-	// FindDelivery, Retry and Cancel return admin.ErrNoDelivery where the project has none
-	// with that id; Retry and Cancel fault.WrongState where its state does not allow it.
+	// FindDelivery, Retry, Cancel and Confirm return admin.ErrNoDelivery where the project has none
+	// with that id; Retry, Cancel and Confirm fault.WrongState where its state does not allow it.
 	FindDelivery(ctx context.Context, projectID uuid.UUID, id int64) (admin.DeliveryDetail, error)
 	Retry(ctx context.Context, projectID uuid.UUID, id int64) error
 	Cancel(ctx context.Context, projectID uuid.UUID, id int64) error
+	Confirm(ctx context.Context, projectID uuid.UUID, id int64) error
+	ConfirmAll(ctx context.Context, projectID uuid.UUID, c admin.Confirmation) (admin.Confirmed, error)
 }

@@ -36,6 +36,7 @@ type fakeOutbox struct {
 	drafted    admin.Draft
 	previewed  previewOf
 	replayed   admin.Replay
+	confirmed  admin.Confirmation
 	filter     admin.ListFilter
 	deliveries []admin.Delivery
 	attempts   []admin.Attempt // of each of them
@@ -151,6 +152,17 @@ func (o *fakeOutbox) Retry(_ context.Context, _ uuid.UUID, id int64) error {
 
 func (o *fakeOutbox) Cancel(_ context.Context, _ uuid.UUID, id int64) error {
 	return o.set(id, "cancelled", "delivered", "it is finished: there is nothing to cancel")
+}
+
+func (o *fakeOutbox) Confirm(_ context.Context, _ uuid.UUID, id int64) error {
+	return o.set(id, "ready", "delivered", "it is not held back")
+}
+
+func (o *fakeOutbox) ConfirmAll(_ context.Context, _ uuid.UUID, c admin.Confirmation) (admin.Confirmed, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.confirmed = c
+	return admin.Confirmed{Matched: 2, Confirmed: 3, DryRun: c.DryRun}, o.err
 }
 
 func (o *fakeOutbox) set(id int64, state, not, why string) error {

@@ -85,6 +85,8 @@ func needs() []need {
 		{"GET " + delivery, "", look, false},
 		{"POST " + delivery + "/retry", "", operate, false},
 		{"POST " + delivery + "/cancel", "", operate, false},
+		{"POST " + delivery + "/confirm", "", operate, false},
+		{"POST " + one + "/deliveries/confirm", "{}", operate, false},
 
 		{"GET /keys", "", look, true},
 		{"POST /keys", "{}", admin, true},

@@ -102,6 +102,8 @@ func (a *API) routes() []route {
 		{get, delivery, ofProject, look, a.getDelivery, takes{query: []string{"request"}}},
 		{post, delivery + "/retry", ofProject, operate, a.retryDelivery, nothing},
 		{post, delivery + "/cancel", ofProject, operate, a.cancelDelivery, nothing},
+		{post, delivery + "/confirm", ofProject, operate, a.confirmDelivery, nothing},
+		{post, one + "/deliveries/confirm", ofProject, operate, a.confirmDeliveries, aBody},
 
 		{post, "/keys", ofAll, admin, a.createKey, aBody},
 		{get, "/keys", ofAll, look, a.listKeys, aPage},

@@ -134,7 +134,7 @@ func flagLookups(cmd *cobra.Command) map[string]lookup {
 		"project":     projectNames,
 		"provider":    fixed(slices.Concat(provider.Names(), provider.Presets())...),
 		"outcome":     fixed("applied", "duplicate", "failed", "ignored", "pending", "stale"),
-		"state":       fixed("cancelled", "coalesced", "delivered", "failed", "blocked", "ready", "retrying"),
+		"state":       fixed("cancelled", "coalesced", "delivered", "failed", "held", "blocked", "ready", "retrying"),
 		"event-types": fixed(destination.EventTypes()...),
 		"event-type":  fixed(destination.EventTypes()...),
 		"destination": destinationNames,

@@ -15,9 +15,10 @@ import (
 func (s *session) newDeliveries() *cobra.Command {
 	cmd := asGroup(&cobra.Command{
 		Use:   "deliveries",
-		Short: "List, show, retry and cancel deliveries to destinations",
+		Short: "List, show, retry, confirm and cancel deliveries to destinations",
 		Long: `A delivery is one change of a record for one destination. Its states:
 
+  held       a deletion that the destination's holdback keeps back for a while
   blocked    waits for an earlier delivery of the same user or organization
   ready      waits to be sent
   retrying   failed or was deferred, and is retried for about three days
@@ -26,7 +27,7 @@ func (s *session) newDeliveries() *cobra.Command {
   failed     no more automatic retries; can be retried by hand
   cancelled  cancelled by a user`,
 	})
-	cmd.AddCommand(s.newDeliveriesList(), s.newDeliveriesShow(), s.newDeliveriesRetry(), s.newDeliveriesCancel())
+	cmd.AddCommand(s.newDeliveriesList(), s.newDeliveriesShow(), s.newDeliveriesRetry(), s.newDeliveriesConfirm(), s.newDeliveriesCancel())
 	return cmd
 }
 
@@ -75,7 +76,7 @@ func (s *session) newDeliveriesList() *cobra.Command {
 func (s *session) printOutgoing(none string, deliveries ...client.Delivery) error {
 	t := table{head: []string{"ID", "CHANGED", "DESTINATION", "RECORD", "TYPE", "STATE", "TRIES", "NEXT TRY", "WHY"}, none: none}
 	for _, d := range deliveries {
-		t.add(count(d.ID), shortClock(d.ChangedAt), d.Destination, d.RecordID, d.EventType, d.State, strconv.Itoa(d.Attempts), shortClockOrDash(d.NextAttemptAt), orDash(whyOf(d)))
+		t.add(count(d.ID), shortClock(d.ChangedAt), d.Destination, d.RecordID, d.EventType, d.State, strconv.Itoa(d.Attempts), shortClockOrDash(cmp.Or(d.HeldUntil, d.NextAttemptAt)), orDash(whyOf(d)))
 	}
 	return s.print(t)
 }
@@ -85,6 +86,8 @@ func whyOf(d client.Delivery) string {
 	switch {
 	case d.Reason != nil && *d.Reason != "":
 		return *d.Reason
+	case d.HeldUntil != nil:
+		return "held back; confirm to send it now"
 	case d.CoalescedInto != nil:
 		return "part of " + count(*d.CoalescedInto)
 	case d.LastStatus != nil:
@@ -181,6 +184,7 @@ func (s *session) printOneOutgoing(d client.DeliveryDetail) error {
 		{"tries", strconv.Itoa(d.Attempts)},
 		{"deferrals", strconv.Itoa(d.Deferrals)},
 		{"last try", clockOrDash(d.LastAttemptAt)},
+		{"held until", clockOrDash(d.HeldUntil)},
 		{"next try", clockOrDash(d.NextAttemptAt)},
 		{"status", status},
 		{"answer", orNull(d.LastResponse)},
@@ -243,7 +247,8 @@ func (s *session) newDeliveriesCancel() *cobra.Command {
 		Use:   "cancel PROJECT ID...",
 		Short: "Cancel unfinished deliveries",
 		Long: `Cancels deliveries: they are not sent, and later ones of the user or organization no
-longer wait for them. A request that was already sent cannot be undone.`,
+longer wait for them. A request that was already sent cannot be undone. Of a deletion
+that is held the destination never hears, nor that its record was restored.`,
 		Example: "  authsync deliveries cancel shop 17",
 		Args:    takes(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {

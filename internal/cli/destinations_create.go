@@ -13,7 +13,7 @@ import (
 
 // destinationFlags are the settings of a destination as flags give them.
 type destinationFlags struct {
-	url, condition             string
+	url, condition, holdback   string
 	eventTypes, fields         []string
 	options                    []string
 	optionsFile                string
@@ -26,6 +26,7 @@ func (f *destinationFlags) register(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.eventTypes, "event-types", nil, "event types to send, such as user.created or organization.* (default user.*); records: user, organization, membership, invitation, session")
 	flags.StringSliceVar(&f.fields, "fields", nil, "only updates that change one of these, such as email,raw.app_metadata.plan")
 	flags.StringVar(&f.condition, "condition", "", "only changes of which this jq expression is true; '' for all")
+	flags.StringVar(&f.holdback, "holdback", "", "hold deletions back for so long, such as 24h, and send none of what is restored meanwhile; '' sends them at once")
 	flags.StringArrayVar(&f.options, "option", nil, "an option of the type as name=value; the value is JSON or text; may be repeated")
 	flags.StringVar(&f.optionsFile, "options-file", "", "file with all options as a JSON object; - is standard input")
 	flags.StringArrayVar(&f.secretFiles, "secret-file", nil, "a secret as name=FILE; - is standard input; may be repeated")
@@ -44,6 +45,9 @@ func (s *session) destinationInput(cmd *cobra.Command, f destinationFlags) (map[
 	}
 	if given("condition") {
 		in["condition"] = f.condition
+	}
+	if given("holdback") {
+		in["holdback"] = f.holdback
 	}
 	from, err := f.secrets()
 	if err != nil {
@@ -252,7 +256,8 @@ func (s *session) newDestinationsSet() *cobra.Command {
 		Long: `Changes what is given; the rest stays. --option name=value replaces the option of that
 name as a whole, name=null removes it, and name.member=value changes one member and
 leaves the others. --condition '' and --fields '' remove a condition and the list of
-fields. Other event types, fields and conditions count for changes from then on.
+fields. Other event types, fields and conditions count for changes from then on. Another
+--holdback counts for the deletions that are held, too: with '' they are sent.
 
 A destination that authsync paused or disabled is active again once its options or
 secrets were changed. A secret that is replaced here is not valid any longer; use

@@ -32,6 +32,7 @@ func commandNeeds() []commandNeed {
 		{"deliveries get", "shop 1", look, false},
 		{"deliveries retry", "shop 1", operate, false},
 		{"deliveries cancel", "shop 1 --yes", operate, false},
+		{"deliveries confirm", "shop 1", operate, false},
 		{"destinations list", "shop", look, false},
 		{"destinations get", "shop app", look, false},
 		{"destinations preview", "shop app --user u", look, false},

@@ -76,7 +76,7 @@ func styleOf(word string) string {
 		return green
 	case "failed", "disabled", "missing", "interrupted", "rejected":
 		return red
-	case "pending", "paused", "retrying", "blocked", "waiting", "behind", "warning":
+	case "pending", "paused", "retrying", "blocked", "held", "waiting", "behind", "warning":
 		return yellow
 	case "stale", "duplicate", "ignored", "coalesced", "cancelled":
 		return dim

@@ -96,10 +96,16 @@ func (c *Client) OutgoingRequest(ctx context.Context, project string, id int64) 
 	return d, err
 }
 
-// ActOnOutgoing retries or cancels a delivery, and gives it as it is then.
+// ActOnOutgoing retries, cancels or confirms a delivery, and gives it as it is then.
 func (c *Client) ActOnOutgoing(ctx context.Context, project string, id int64, action string) (d Delivery, err error) {
 	err = c.Do(ctx, http.MethodPost, outgoingPath(project, id)+"/"+action, nil, &d)
 	return d, err
+}
+
+// ConfirmOutgoing has deletions sent now that are held back.
+func (c *Client) ConfirmOutgoing(ctx context.Context, project string, in ConfirmOrder) (r Confirmed, err error) {
+	err = c.Do(ctx, http.MethodPost, projectPath(project)+"/deliveries/confirm", in, &r)
+	return r, err
 }
 
 // DestinationPath is the path of a destination behind Prefix.

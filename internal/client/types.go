@@ -62,6 +62,8 @@ type (
 	Replayed        = wire.Replayed
 	Delivery        = wire.Delivery
 	DeliveryDetail  = wire.DeliveryDetail
+	ConfirmOrder    = wire.ConfirmOrder
+	Confirmed       = wire.Confirmed
 	DeliveryAttempt = wire.DeliveryAttempt
 	RecordValues    = wire.RecordValues
 

@@ -152,6 +152,9 @@ func build(typ destination.Type, d Destination) error {
 	if _, err := filter.Compile(d.EventTypes, d.Fields, condition); err != nil {
 		return err
 	}
+	if _, err := destination.ParseHoldback(d.Holdback); err != nil {
+		return err
+	}
 	options, err := json.Marshal(withoutNulls(d.Options))
 	if err != nil {
 		return err

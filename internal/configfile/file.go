@@ -95,6 +95,7 @@ type Destination struct {
 	EventTypes  []string             `json:"event_types,omitempty" doc:"The event types to send, such as user.created or organization.*; missing: those of users."`
 	Fields      []string             `json:"fields,omitempty" doc:"Only updates that change one of these, such as email or raw.app_metadata.plan; missing: all."`
 	Condition   string               `json:"condition,omitempty" doc:"A jq expression that must be true of a change, such as .user.email != null."`
+	Holdback    string               `json:"holdback,omitempty" doc:"How long a deletion is held back, from 1m to 720h, such as 24h: it is not sent at all if the record is restored meanwhile. Missing: deletions are sent at once."`
 	Options     map[string]any       `json:"options,omitempty" doc:"The options of the type: docs/destinations."`
 	Secrets     map[string]Reference `json:"secrets,omitempty" doc:"Where each secret is found. One that is set on the server and missing here stays as it is."`
 	Paused      bool                 `json:"paused,omitempty" doc:"Nothing is sent, and changes are kept."`
@@ -138,6 +139,11 @@ func (d Destination) settings() map[string]any {
 	if strings.TrimSpace(d.Condition) != "" {
 		all["condition"] = d.Condition
 	}
+	if held, err := destination.ParseHoldback(d.Holdback); err != nil {
+		all["holdback"] = d.Holdback
+	} else if held != nil {
+		all["holdback"] = destination.FormatHoldback(held)
+	}
 	if d.Paused {
 		all["paused"] = true
 	}
@@ -152,7 +158,7 @@ func (d Destination) settings() map[string]any {
 func (d Destination) given() map[string]any {
 	return map[string]any{
 		"type": d.Type, "event_types": append([]string{}, d.EventTypes...), "fields": append([]string{}, d.Fields...),
-		"condition": d.Condition, "options": withoutNulls(d.Options),
+		"condition": d.Condition, "holdback": d.Holdback, "options": withoutNulls(d.Options),
 	}
 }
 

@@ -145,6 +145,9 @@ func (l *loader) destination(projectName string, d client.Destination) (Destinat
 	if d.Condition != nil {
 		made.Condition = *d.Condition
 	}
+	if d.Holdback != nil {
+		made.Holdback = *d.Holdback
+	}
 	// What authsync paused is no setting: it ends when its cause does.
 	if made.Paused = d.State == project.Paused && d.StateBy == project.ByPerson; made.Paused && d.StateReason != nil {
 		made.PauseReason = *d.StateReason

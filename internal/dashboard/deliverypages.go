@@ -23,6 +23,7 @@ type deliveriesData struct {
 // deliveryStates are the states of deliveries, with what they mean.
 func deliveryStates() []choice {
 	return []choice{
+		{"held", "It is held back: it is not sent at all if the record is restored meanwhile."},
 		{"blocked", "An earlier delivery of the same user or organization comes first."},
 		{"ready", "It is sent next."},
 		{"retrying", "It failed, and is tried again by itself."},
@@ -77,8 +78,8 @@ type deliveryData struct {
 	Means string
 	// Response is the beginning of the last answer.
 	Response excerpt
-	// MayRetry and MayCancel say that its state allows it.
-	MayRetry, MayCancel bool
+	// MayRetry, MayConfirm and MayCancel say that its state allows it.
+	MayRetry, MayConfirm, MayCancel bool
 	// Shown are the requests that it would send now; Request is nil if they cannot be made now, for the reason NoRequest.
 	Shown     []shownRequest
 	NoRequest string
@@ -98,7 +99,8 @@ func showDelivery(v *visit) (view, error) {
 		DeliveryDetail: found, NoRequest: noRequest, IsLook: isLook(v.Request),
 		Response:        excerptOf(text(d.LastResponse), maxChangeShown),
 		MayRetry:        slices.Contains([]string{"retrying", "failed", "cancelled"}, d.State),
-		MayCancel:       slices.Contains([]string{"blocked", "ready", "retrying", "failed"}, d.State),
+		MayConfirm:      d.State == "held",
+		MayCancel:       slices.Contains([]string{"held", "blocked", "ready", "retrying", "failed"}, d.State),
 		DestinationPath: pathOfDestination(v.project.ID, d.Destination, d.DestinationID),
 	}
 	if found.Request != nil {
@@ -139,6 +141,10 @@ func (d deliveryData) MoreAttempts() bool {
 
 func retryDelivery(v *visit) (done, error) {
 	return onDelivery(v, "retry", "The delivery is queued again; its outcome appears here.")
+}
+
+func confirmDelivery(v *visit) (done, error) {
+	return onDelivery(v, "confirm", "The delivery is held no longer; its outcome appears here.")
 }
 
 func cancelDelivery(v *visit) (done, error) {

@@ -37,11 +37,14 @@ func (d *Dashboard) destinationPages(routes *http.ServeMux) {
 	routes.HandleFunc("GET "+one+"/preview", d.page(previewDestination))
 	routes.HandleFunc("GET "+one+"/replay", d.page(only(project.Operator, askDestinationReplay)))
 	routes.HandleFunc("POST "+one+"/replay", d.act(replayDestination))
+	routes.HandleFunc("GET "+one+"/confirm", d.page(only(project.Operator, askDestinationConfirm)))
+	routes.HandleFunc("POST "+one+"/confirm", d.act(confirmDestination))
 	routes.HandleFunc("POST "+one+"/delete", d.act(deleteDestination))
 	routes.HandleFunc("GET "+sent, d.page(listDeliveries))
 	routes.HandleFunc("GET "+delivery, d.page(showDelivery))
 	routes.HandleFunc("POST "+delivery+"/retry", d.act(retryDelivery))
 	routes.HandleFunc("POST "+delivery+"/cancel", d.act(cancelDelivery))
+	routes.HandleFunc("POST "+delivery+"/confirm", d.act(confirmDelivery))
 }
 
 // destinationPath is the page of a destination. One may be named as the page that creates them.

@@ -82,6 +82,7 @@ type destinationForm struct {
 	Blamed []entry
 
 	NameField, Condition, Fields entry
+	Holdback                     entry
 	Since, SinceTime             entry
 	Groups                       []eventGroup
 	Choices, Others              []entry // Options and More
@@ -109,6 +110,7 @@ func (t *destinationType) newForm(form url.Values, existing *wire.Destination, f
 	f.NameField = field(entry{Name: "name", Label: "Name", Kind: asText, Example: "crm", Hint: "Of a-z, 0-9, _ and -; it is part of commands and addresses."})
 	f.Condition = field(entry{Name: "condition", Label: "Condition", Kind: asExpression, Example: ".user.raw.app_metadata.consent == true", Hint: "Only changes of which it is true are sent. Empty: all. " + jqHint})
 	f.Fields = field(entry{Name: "fields", Label: "Fields", Kind: asLines, Example: "email", Hint: "Paths such as email or raw.app_metadata.plan, one on each line: a change is sent if one of them changed. Deletions are always sent. Empty: all."})
+	f.Holdback = field(entry{Name: "holdback", Label: "Hold deletions back for", Kind: asText, Example: "24h", Hint: "From 1m to 720h. A deletion is sent only after that time unless it is confirmed, and not at all if the record is restored meanwhile. It counts for what is held now, too. Empty: deletions are sent at once."})
 	f.Since = field(entry{Name: "since", Label: "Send changes", Kind: asChoice, Choices: []choice{{"now", "from now on"}, {"beginning", "from the beginning: all that the change feed has"}, {"time", "since a time"}}})
 	f.SinceTime = field(entry{Name: "since_time", Label: "Time", Kind: asTime, Example: "2026-05-04T10:20:30Z", Hint: "Only with “since a time”."})
 	for i := range f.Groups {
@@ -209,7 +211,7 @@ func (f *destinationForm) blame(fault *problemError) {
 		return
 	}
 	at := map[string]*entry{} // by what the API calls it
-	for _, e := range []*entry{&f.NameField, &f.Condition, &f.Fields, &f.Since} {
+	for _, e := range []*entry{&f.NameField, &f.Condition, &f.Fields, &f.Holdback, &f.Since} {
 		at[e.Name] = e
 	}
 	at["since"] = &f.SinceTime

@@ -23,6 +23,7 @@ type destinationOrder struct {
 	EventTypes []string           `json:"event_types"`
 	Fields     []string           `json:"fields"`
 	Condition  *string            `json:"condition"`
+	Holdback   string             `json:"holdback"`
 	Options    map[string]any     `json:"options,omitempty"`
 	Secrets    map[string]*string `json:"secrets,omitempty"`
 	Since      string             `json:"since,omitempty"`
@@ -32,7 +33,7 @@ type destinationOrder struct {
 func (t *destinationType) order(form url.Values, existing []string) (destinationOrder, error) {
 	order := destinationOrder{
 		Name: strings.TrimSpace(form.Get("name")), EventTypes: slices.Concat([]string{}, form["event_types"]),
-		Fields: []string{}, Secrets: t.secretsOf(form, existing),
+		Fields: []string{}, Holdback: strings.TrimSpace(form.Get("holdback")), Secrets: t.secretsOf(form, existing),
 	}
 	for line := range strings.SplitSeq(cleanText(form.Get("fields")), "\n") {
 		if line = strings.TrimSpace(line); line != "" {
@@ -132,7 +133,7 @@ func changeDestinationPage(v *visit) (view, error) {
 
 // formOf is the form as it is filled in with a destination.
 func (t *destinationType) formOf(d wire.Destination) (url.Values, error) {
-	form := url.Values{"name": {d.Name}, "event_types": d.EventTypes, "fields": {strings.Join(d.Fields, "\n")}, "condition": {text(d.Condition)}}
+	form := url.Values{"name": {d.Name}, "event_types": d.EventTypes, "fields": {strings.Join(d.Fields, "\n")}, "condition": {text(d.Condition)}, "holdback": {text(d.Holdback)}}
 	if err := t.enter(form, d.Options); err != nil {
 		return nil, fmt.Errorf("destination %s: %w", d.ID, err)
 	}

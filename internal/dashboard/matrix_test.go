@@ -51,6 +51,7 @@ func pageNeeds() []pageNeed {
 		{"GET " + destination + "/test", look, false, nil},
 		{"GET " + destination + "/preview", look, false, nil},
 		{"GET " + destination + "/replay", operate, false, nil},
+		{"GET " + destination + "/confirm", operate, false, nil},
 		{"GET " + one + "/deliveries", look, false, nil},
 		{"GET " + delivery, look, false, nil},
 
@@ -67,8 +68,10 @@ func pageNeeds() []pageNeed {
 		{"POST " + destination + "/rotate", admin, false, nil},
 		{"POST " + destination + "/test", operate, false, nil},
 		{"POST " + destination + "/replay", operate, false, url.Values{"state": {"failed"}}},
+		{"POST " + destination + "/confirm", operate, false, nil},
 		{"POST " + delivery + "/retry", operate, false, nil},
 		{"POST " + delivery + "/cancel", operate, false, nil},
+		{"POST " + delivery + "/confirm", operate, false, nil},
 		{"POST /projects", admin, true, url.Values{"name": {"mine"}}},
 		{"POST " + one, admin, true, url.Values{"name": {"shop"}}},
 		{"POST /keys", admin, true, url.Values{"name": {"mine"}}},

@@ -35,7 +35,7 @@ var iconSVG []byte
 // templates are the pages by name, each within the layout.
 var templates = parsePages( //nolint:gochecknoglobals // read-only
 	"home", "project", "events", "event", "records", "record", "replay", "keys", "integration", "newproject", "fault",
-	"destinations", "destinationnew", "destinationform", "destination", "destinationpreview", "destinationreplay", "deliveries", "delivery", "audit",
+	"destinations", "destinationnew", "destinationform", "destination", "destinationpreview", "destinationreplay", "destinationconfirm", "deliveries", "delivery", "audit",
 )
 
 func parsePages(names ...string) map[string]*template.Template {

@@ -22,6 +22,7 @@ func TestCallsReadOnlyWhatTheyAreAbout(t *testing.T) {
 	const (
 		aReady = `(SELECT id FROM authsync.deliveries WHERE destination_id = $1 AND state = 'ready' ORDER BY change_id LIMIT 1)`
 		ready  = `ARRAY(SELECT id FROM authsync.deliveries WHERE destination_id = $1 AND state = 'ready' ORDER BY change_id LIMIT 20)`
+		held   = `ARRAY(SELECT id FROM authsync.deliveries WHERE destination_id = $1 AND state = 'held' AND held_from IS NOT NULL ORDER BY state, held_from LIMIT 20)`
 		failed = `ARRAY(SELECT id FROM authsync.deliveries WHERE destination_id = $1 AND state = 'failed')`
 	)
 	for _, c := range []struct {
@@ -59,6 +60,20 @@ func TestCallsReadOnlyWhatTheyAreAbout(t *testing.T) {
 		{
 			what: "resume", before: deliverytest.RecordCall, args: []any{false, "retry", costFew},
 			call: `SELECT authsync.resume_destination($1, now())`, about: costFew,
+		},
+		{what: "release what is due", call: `SELECT authsync.release_due_deliveries($1, now() + interval '1 day', 20)`, about: costFew},
+		{what: "look for what is due", call: `SELECT authsync.release_due_deliveries($1, now() - interval '1 day', 20)`, about: 1},
+		{what: "confirm", call: `SELECT authsync.release_deliveries($1, ` + held + `, now())`, about: costFew},
+		{
+			what: "cancel what is held",
+			call: `SELECT authsync.cancel_delivery((SELECT project_id FROM authsync.destinations WHERE id = $1), (` + held + `)[1], now())`, about: costFew,
+		},
+		{
+			what: "undo", call: `SELECT authsync.add_past_deliveries($1, (
+				SELECT jsonb_agg(jsonb_build_object(
+					'change_id', 2000000 + i, 'record_type', 'user', 'record_id', format('held-%s', i), 'order_key', format('user:held-%s', i),
+					'event_type', 'user.updated', 'changed', ARRAY['email'], 'changed_at', now(), 'withheld', 1000000 + i, 'is_undo', true))
+				FROM generate_series(1, 20) AS i), now(), NULL)`, about: 2 * costFew,
 		},
 		{
 			what: "cancel", call: `SELECT authsync.cancel_delivery((SELECT project_id FROM authsync.destinations WHERE id = $1), ` + aReady + `, now())`,

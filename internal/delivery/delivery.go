@@ -21,6 +21,9 @@
 //
 // A delivery:
 //
+//	 held     a deletion during the destination's holdback; nothing waits for it but what follows of the same record
+//	  │
+//	  ▼
 //	blocked ──▶ ready ──▶ delivered
 //	  ▲        │ ▲ ──▶ coalesced    merged into a newer one of the record, which was sent
 //	  │        ▼ │
@@ -29,7 +32,8 @@
 //
 // Of the deliveries with an order key to a destination only one is ready or retrying; the others are blocked until it
 // is finished. Code that makes or finishes deliveries locks the row of destination_progress first, so an order key
-// with unfinished deliveries always has one that can be sent.
+// with unfinished deliveries always has one that can be sent, or only held ones. These are released by the relay when they are
+// due, once it has read all that was committed before, or by a user who confirms them; see package subscription.
 //
 // # What a crash leaves
 //
@@ -56,6 +60,7 @@ const (
 
 // Delivery states that the code distinguishes.
 const (
+	StateHeld      = "held"
 	StateBlocked   = "blocked"
 	StateReady     = "ready"
 	StateRetrying  = "retrying"
@@ -67,7 +72,7 @@ const (
 
 // States are all states of deliveries.
 func States() []string {
-	return []string{StateBlocked, StateReady, StateRetrying, StateDelivered, StateCoalesced, StateFailed, StateCancelled}
+	return []string{StateHeld, StateBlocked, StateReady, StateRetrying, StateDelivered, StateCoalesced, StateFailed, StateCancelled}
 }
 
 // ErrNoDestination means that the destination was deleted.

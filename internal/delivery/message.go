@@ -69,8 +69,7 @@ func (m Messages) States(ctx context.Context, first, last, asOf []int64) (map[in
 			RecordType: s.RecordType, RecordID: s.RecordID, Row: s.Row, Before: s.Before,
 			Provider: s.Provider, EventID: s.EventID, EventAt: s.EventAt, ChangedAt: s.ChangedAt,
 		}
-		d, _ := record.Of(s.RecordType)
-		kind, changed, err := compareRows(d, s.Before, s.Row)
+		kind, changed, err := Compare(s.RecordType, s.Before, s.Row)
 		if err != nil {
 			return nil, fmt.Errorf("compare the rows of change %d: %w", s.LastID, err)
 		}
@@ -123,9 +122,20 @@ func (m Messages) AddOrganizations(ctx context.Context, messages map[int64]desti
 	return nil
 }
 
-// compareRows derives the kind of change from the rows before and after. Both come from the same database, so
+// IsDeleted reports whether a row is that of a deleted record.
+func IsDeleted(t record.Type, row json.RawMessage) (bool, error) {
+	d, _ := record.Of(t)
+	var is map[string]json.RawMessage
+	if err := json.Unmarshal(row, &is); err != nil {
+		return false, fmt.Errorf("read a row: %w", err)
+	}
+	return !isNull(is[d.Shown(record.DeletedAt)]), nil
+}
+
+// Compare derives the kind of change from the rows before and after. Both come from the same database, so
 // equal values have equal text.
-func compareRows(d record.Definition, before, after json.RawMessage) (kind string, changed []string, err error) {
+func Compare(t record.Type, before, after json.RawMessage) (kind string, changed []string, err error) {
+	d, _ := record.Of(t)
 	var was, is map[string]json.RawMessage
 	if err := json.Unmarshal(after, &is); err != nil {
 		return "", nil, err

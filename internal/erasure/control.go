@@ -26,7 +26,7 @@ const (
 		SELECT d.id
 		FROM authsync.deliveries AS d
 		WHERE d.project_id = $1 AND d.user_id = $2 AND d.change_id <> $3
-		  AND (d.state IN ('blocked', 'retrying') OR $4 AND d.state IN ('ready', 'failed'))
+		  AND (d.state IN ('held', 'blocked', 'retrying') OR $4 AND d.state IN ('ready', 'failed'))
 		ORDER BY d.id
 		LIMIT $5`
 

@@ -128,7 +128,7 @@ const (
 		SELECT authsync.cancel_delivery(d.project_id, d.id, $3)
 		FROM authsync.deliveries AS d
 		WHERE d.project_id = $1 AND d.record_type = 'invitation' AND d.record_id = ANY ($2::text[])
-		  AND d.state IN ('blocked', 'ready', 'retrying')`
+		  AND d.state IN ('held', 'blocked', 'ready', 'retrying')`
 
 	deleteExternalIDs = `
 		DELETE FROM authsync.external_ids AS l

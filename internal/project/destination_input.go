@@ -37,6 +37,7 @@ type DestinationInput struct {
 	Name               *string
 	EventTypes, Fields *[]string // empty: those of users; all fields
 	Condition          *string   // empty: none
+	Holdback           *string   // such as 24h; empty: none
 	Options            json.RawMessage
 	Secrets            map[string]*string // nil removes
 }
@@ -111,6 +112,12 @@ func selectInput(row *destinationRow, in DestinationInput) error {
 	}
 	if row.Condition != nil && len(*row.Condition) > maxCondition {
 		return invalid("condition has %d bytes: it takes at most %d", len(*row.Condition), maxCondition)
+	}
+	if in.Holdback != nil {
+		var err error
+		if row.Holdback, err = destination.ParseHoldback(*in.Holdback); err != nil {
+			return err
+		}
 	}
 	return nil
 }

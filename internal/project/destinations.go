@@ -16,7 +16,7 @@ import (
 
 const (
 	destinationColumns = `
-		d.id, d.project_id, d.name, d.type, d.event_types, d.fields, d.condition, d.options, d.secrets_sealed,
+		d.id, d.project_id, d.name, d.type, d.event_types, d.fields, d.condition, d.holdback, d.options, d.secrets_sealed,
 		d.state, d.state_by, d.state_reason, d.state_since, d.filter_halted, d.created_at, d.updated_at`
 
 	selectDestinations = `
@@ -39,13 +39,14 @@ const (
 		SELECT count(*) FROM authsync.destinations WHERE project_id = $1`
 
 	insertDestination = `
-		INSERT INTO authsync.destinations AS d (id, project_id, name, type, event_types, fields, condition, options, secrets_sealed)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		INSERT INTO authsync.destinations AS d (id, project_id, name, type, event_types, fields, condition, options, secrets_sealed, holdback)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		RETURNING` + destinationColumns
 
 	updateDestination = `
 		UPDATE authsync.destinations AS d
-		SET name = $2, event_types = $3, fields = $4, condition = $5, options = $6, secrets_sealed = $7, updated_at = now(),
+		SET name = $2, event_types = $3, fields = $4, condition = $5, options = $6, secrets_sealed = $7, holdback = $8,
+		    updated_at = now(),
 		    filter_halted = d.filter_halted AND d.event_types = $3 AND d.fields = $4 AND d.condition IS NOT DISTINCT FROM $5
 		WHERE d.id = $1
 		RETURNING` + destinationColumns
@@ -71,6 +72,7 @@ type Destination struct {
 	Name, Type         string
 	EventTypes, Fields []string        // which changes it wants; no fields: whatever changed
 	Condition          *string         // a jq expression that must hold; nil: none
+	Holdback           *time.Duration  // how long a deletion is held back; nil: it is sent at once
 	Options            json.RawMessage // an object
 	// Secrets tells which secrets are set, by name. Nil where they cannot be opened; Fault says why.
 	Secrets     map[string]SecretState
@@ -108,6 +110,7 @@ type destinationRow struct {
 	Name, Type         string
 	EventTypes, Fields []string
 	Condition          *string
+	Holdback           *time.Duration
 	Options            json.RawMessage
 	SecretsSealed      []byte
 	State              string
@@ -157,7 +160,7 @@ func (s *Store) CreateDestination(
 			return invalid("the project has %d destinations, which is the most there may be: remove one first", count)
 		}
 		row, err := writeDestination(ctx, tx, insertDestination, made.ID, projectID, made.Name, made.Type,
-			made.EventTypes, made.Fields, made.Condition, made.Options, made.SecretsSealed)
+			made.EventTypes, made.Fields, made.Condition, made.Options, made.SecretsSealed, made.Holdback)
 		if err != nil {
 			return err
 		}
@@ -180,7 +183,7 @@ func (s *Store) DraftDestination(projectID uuid.UUID, typeName string, in Destin
 	}
 	return Destination{
 		ID: row.ID, ProjectID: projectID, Name: row.Name, Type: row.Type, EventTypes: row.EventTypes, Fields: row.Fields,
-		Condition: row.Condition, Options: row.Options,
+		Condition: row.Condition, Holdback: row.Holdback, Options: row.Options,
 	}, row.config(secrets), nil
 }
 
@@ -233,7 +236,7 @@ func (s *Store) changeDestination(
 		if err != nil {
 			return err
 		}
-		halted := row.FilterHalted
+		halted, held := row.FilterHalted, row.Holdback
 		secrets, err := openSecrets(s.keyring, row.ProjectID, row.ID, row.SecretsSealed)
 		if err != nil {
 			return err
@@ -245,12 +248,14 @@ func (s *Store) changeDestination(
 			return err
 		}
 		row, err = writeDestination(ctx, tx, updateDestination, row.ID, row.Name,
-			row.EventTypes, row.Fields, row.Condition, row.Options, row.SecretsSealed)
+			row.EventTypes, row.Fields, row.Condition, row.Options, row.SecretsSealed, row.Holdback)
 		if err != nil {
 			return err
 		}
 		d = s.destination(row)
-		if halted && !row.FilterHalted { // the filter is another one: the changes that were kept back go on
+		// The filter is another one: the changes that were kept back go on. Or what is held back may be due earlier.
+		sooner := held != nil && (row.Holdback == nil || *row.Holdback < *held)
+		if halted && !row.FilterHalted || sooner {
 			if _, err := tx.Exec(ctx, requestRelay, row.ProjectID); err != nil {
 				return fmt.Errorf("request the relay: %w", err)
 			}
@@ -298,7 +303,7 @@ func (r destinationRow) config(secrets destination.Secrets) destination.Config {
 func (s *Store) destination(r destinationRow) Destination {
 	d := Destination{
 		ID: r.ID, ProjectID: r.ProjectID, Name: r.Name, Type: r.Type, EventTypes: r.EventTypes, Fields: r.Fields, Condition: r.Condition,
-		Options: r.Options, State: r.State, StateBy: r.StateBy, StateReason: r.StateReason, StateSince: r.StateSince,
+		Holdback: r.Holdback, Options: r.Options, State: r.State, StateBy: r.StateBy, StateReason: r.StateReason, StateSince: r.StateSince,
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 	secrets, err := openSecrets(s.keyring, r.ProjectID, r.ID, r.SecretsSealed)

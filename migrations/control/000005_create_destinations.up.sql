@@ -11,6 +11,7 @@ CREATE TABLE authsync.destinations (
     event_types    text[]      NOT NULL DEFAULT '{user.created,user.updated,user.deleted,user.restored}',
     fields         text[]      NOT NULL DEFAULT '{}',
     condition      text,
+    holdback       interval,
     options        jsonb       NOT NULL DEFAULT '{}',
     secrets_sealed bytea       NOT NULL,
     state          text        NOT NULL DEFAULT 'active',
@@ -33,6 +34,7 @@ CREATE TABLE authsync.destinations (
             || '{invitation.created,invitation.updated,invitation.deleted,invitation.restored,invitation.*}'::text[]
             || '{session.created,session.updated,session.deleted,session.restored,session.*}'::text[])
     ),
+    CONSTRAINT destinations_holdback_check CHECK (holdback > interval '0' AND holdback <= interval '30 days'),
     CONSTRAINT destinations_state_check CHECK (state IN ('active', 'paused', 'disabled')),
     CONSTRAINT destinations_state_by_check CHECK (state_by IN ('user', 'system'))
 );
@@ -43,6 +45,7 @@ COMMENT ON COLUMN authsync.destinations.type IS 'Which type of system it is.';
 COMMENT ON COLUMN authsync.destinations.event_types IS 'The types of event it receives; organization.* stands for all of organizations.';
 COMMENT ON COLUMN authsync.destinations.fields IS 'It receives only changes of these fields, such as email or raw.app_metadata.plan; empty: all.';
 COMMENT ON COLUMN authsync.destinations.condition IS 'A jq expression that must be true of a change; NULL: none.';
+COMMENT ON COLUMN authsync.destinations.holdback IS 'How long a deletion is held back, from its commit; it is not sent at all if the record is restored meanwhile. NULL: it is sent at once.';
 COMMENT ON COLUMN authsync.destinations.options IS 'Settings of its type that are not secret.';
 COMMENT ON COLUMN authsync.destinations.secrets_sealed IS 'Its secrets, encrypted with a key kept outside the database.';
 COMMENT ON COLUMN authsync.destinations.state IS 'active; paused: nothing is sent until it is resumed; disabled: the same, after it failed for days or answered that it is gone.';
@@ -102,6 +105,8 @@ CREATE TABLE authsync.deliveries (
     changed_at      timestamptz NOT NULL,
     event_id        text,
     state           text        NOT NULL,
+    held_from       timestamptz,
+    released_at     timestamptz,
     reason          text,
     coalesced_into  bigint,
     begun           boolean     NOT NULL DEFAULT false,
@@ -130,8 +135,9 @@ CREATE TABLE authsync.deliveries (
         OR event_type = 'user.erased'
     ),
     CONSTRAINT deliveries_state_check
-        CHECK (state IN ('blocked', 'ready', 'retrying', 'delivered', 'coalesced', 'failed', 'cancelled')),
-    CONSTRAINT deliveries_finished_at_check CHECK ((finished_at IS NULL) = (state IN ('blocked', 'ready', 'retrying')))
+        CHECK (state IN ('held', 'blocked', 'ready', 'retrying', 'delivered', 'coalesced', 'failed', 'cancelled')),
+    CONSTRAINT deliveries_finished_at_check CHECK ((finished_at IS NULL) = (state IN ('held', 'blocked', 'ready', 'retrying'))),
+    CONSTRAINT deliveries_held_from_check CHECK (state <> 'held' OR held_from IS NOT NULL)
 );
 
 COMMENT ON TABLE authsync.deliveries IS 'One row per change and destination that receives it. The body is read from the project''s database when it is sent.';
@@ -142,7 +148,9 @@ COMMENT ON COLUMN authsync.deliveries.user_id IS 'The user that the record is or
 COMMENT ON COLUMN authsync.deliveries.order_key IS 'Deliveries with the same key are sent one after another: user:ID of a user, its memberships and sessions, organization:ID of an organization and its invitations, TYPE:ID of a record that belongs to neither. Unfinished deliveries of a record have the same key.';
 COMMENT ON COLUMN authsync.deliveries.changed IS 'The changed columns.';
 COMMENT ON COLUMN authsync.deliveries.event_id IS 'The event that made the change: it identifies a change that a repaired mirror makes again under another id.';
-COMMENT ON COLUMN authsync.deliveries.state IS 'blocked: an earlier delivery with the same order key comes first; ready; retrying: failed or deferred, with a job of its own; delivered; coalesced: merged into coalesced_into; failed; cancelled.';
+COMMENT ON COLUMN authsync.deliveries.state IS 'held: a deletion that is held back, or a later change of the deleted record; blocked: an earlier delivery with the same order key comes first; ready; retrying: failed or deferred, with a job of its own; delivered; coalesced: merged into coalesced_into; failed; cancelled.';
+COMMENT ON COLUMN authsync.deliveries.held_from IS 'When the deletion was committed from which its holdback counts. It stays with a delivery that was cancelled while it was held: the destination is not to hear of that deletion, nor that it was undone. NULL: it is not held back, or no longer.';
+COMMENT ON COLUMN authsync.deliveries.released_at IS 'When it was held no longer: it has waited since then. NULL: since its change.';
 COMMENT ON COLUMN authsync.deliveries.reason IS 'Why it is in its state, where that adds to the state.';
 COMMENT ON COLUMN authsync.deliveries.coalesced_into IS 'The later delivery that carries its change.';
 COMMENT ON COLUMN authsync.deliveries.begun IS 'Sending a state with this change has begun at least once, so it may have arrived whatever else is recorded.';
@@ -167,7 +175,13 @@ CREATE UNIQUE INDEX deliveries_under_way_key ON authsync.deliveries (destination
 -- What is not finished of a record: its changes are coalesced, and share an order key. The record first: in another
 -- order it would tempt the planner away from the indexes above, and walk over all that a destination waits for.
 CREATE INDEX deliveries_unfinished_idx ON authsync.deliveries (record_id, record_type, destination_id, change_id)
-    WHERE state IN ('blocked', 'ready', 'retrying');
+    WHERE state IN ('held', 'blocked', 'ready', 'retrying');
+
+-- Deletions that a destination has not heard of: held, by when they are due, or cancelled while they were. And those of a record.
+CREATE INDEX deliveries_held_idx ON authsync.deliveries (destination_id, state, held_from)
+    WHERE held_from IS NOT NULL AND state IN ('held', 'cancelled');
+CREATE INDEX deliveries_withheld_idx ON authsync.deliveries (record_id, record_type, destination_id, change_id)
+    WHERE held_from IS NOT NULL AND state IN ('held', 'cancelled');
 
 -- For lists: those of a project are put together from those of its destinations. The project first, or these would tempt
 -- the planner away from the indexes above, which begin with the destination. Each ends in an order that no other index has, not

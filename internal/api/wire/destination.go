@@ -14,6 +14,7 @@ type Destination struct {
 	EventTypes       []string               `json:"event_types"`
 	Fields           []string               `json:"fields"`
 	Condition        *string                `json:"condition"`
+	Holdback         *string                `json:"holdback"` // how long a deletion is held back, such as 24h; nil: it is sent at once
 	Options          json.RawMessage        `json:"options"`
 	Secrets          map[string]SecretState `json:"secrets"` // nil where they cannot be opened
 	State            string                 `json:"state"`
@@ -25,6 +26,8 @@ type Destination struct {
 	Waiting          int64                  `json:"waiting"`
 	Retrying         int64                  `json:"retrying"`
 	Failed           int64                  `json:"failed"`
+	Held             int64                  `json:"held"`       // deletions that are held back, and what follows them
+	HeldUntil        *time.Time             `json:"held_until"` // when the first of these is sent
 	OldestWaitingAt  *time.Time             `json:"oldest_waiting_at"`
 	LastSuccessAt    *time.Time             `json:"last_success_at"`
 	WaitReason       *string                `json:"wait_reason"`
@@ -78,6 +81,7 @@ type DraftOrder struct {
 	EventTypes *[]string          `json:"event_types,omitempty"`
 	Fields     *[]string          `json:"fields,omitempty"`
 	Condition  json.RawMessage    `json:"condition,omitempty"`
+	Holdback   json.RawMessage    `json:"holdback,omitempty"`
 	Options    json.RawMessage    `json:"options,omitempty"`
 	Secrets    map[string]*string `json:"secrets,omitempty"`
 }
@@ -137,6 +141,24 @@ type Replayed struct {
 	DryRun   bool  `json:"dry_run"`
 }
 
+// ConfirmOrder chooses held deliveries that are to be sent now; an empty field chooses all.
+type ConfirmOrder struct {
+	Destination string `json:"destination,omitempty"` // its name or id
+	// UserID is the user of the records; RecordType and RecordID come together.
+	UserID     string `json:"user_id,omitempty"`
+	RecordType string `json:"record_type,omitempty"`
+	RecordID   string `json:"record_id,omitempty"`
+	EventType  string `json:"event_type,omitempty"`
+	DryRun     bool   `json:"dry_run,omitempty"`
+}
+
+// Confirmed tells how many held deliveries were chosen, and how many are sent, with what else was held of their records.
+type Confirmed struct {
+	Matched   int64 `json:"matched"`
+	Confirmed int64 `json:"confirmed"`
+	DryRun    bool  `json:"dry_run"`
+}
+
 // DeliveryDetail is a delivery with its last attempts, newest first, and its request where it was asked for.
 type DeliveryDetail struct {
 	Delivery
@@ -177,6 +199,7 @@ type Delivery struct {
 	EventType     string     `json:"event_type"`
 	Changed       []string   `json:"changed"`
 	State         string     `json:"state"`
+	HeldUntil     *time.Time `json:"held_until"` // when it is sent, if it is held
 	Attempts      int        `json:"attempts"`
 	Deferrals     int        `json:"deferrals"`
 	NextAttemptAt *time.Time `json:"next_attempt_at"`

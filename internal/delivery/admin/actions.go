@@ -139,6 +139,8 @@ func (a *Admin) Retry(ctx context.Context, projectID uuid.UUID, deliveryID int64
 		return ErrNoDelivery
 	case err != nil:
 		return fmt.Errorf("retry the delivery: %w", err)
+	case d.State == delivery.StateHeld:
+		return fault.New(fault.WrongState, "it is held back: confirm it to have it sent now")
 	case d.State == delivery.StateBlocked:
 		return fault.New(fault.WrongState, "it waits for an earlier delivery of the same user or organization: retry or cancel that one")
 	case d.State == delivery.StateReady:
@@ -152,7 +154,7 @@ func (a *Admin) Retry(ctx context.Context, projectID uuid.UUID, deliveryID int64
 }
 
 // Cancel cancels an unfinished or failed delivery and unblocks the next one of its user or organization. A request already in
-// flight may still arrive.
+// flight may still arrive. Of a deletion that is held back the destination never hears.
 func (a *Admin) Cancel(ctx context.Context, projectID uuid.UUID, deliveryID int64) error {
 	var state *string
 	err := pgdb.InTx(ctx, a.config.Pool, func(tx pgx.Tx) error {

@@ -9,4 +9,6 @@ const (
 	ListDeliveriesOfType  = listDeliveriesOfType
 	FindDelivery          = findDelivery
 	SelectHealth          = selectHealth
+	SelectHeld            = selectHeld
+	SelectConfirmed       = selectConfirmed
 )

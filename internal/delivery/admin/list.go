@@ -30,6 +30,7 @@ type Delivery struct {
 	EventType     string
 	Changed       []string
 	State         string
+	HeldUntil     *time.Time // when it is sent, if it is held; nil: it is not
 	Attempts      int
 	Deferrals     int
 	NextAttemptAt *time.Time
@@ -62,7 +63,8 @@ const (
 
 	deliveryColumns = `
 		o.id, o.destination_id, d.name AS destination, o.change_id, o.record_type, o.record_id, o.user_id,
-		       o.event_type, o.changed, o.state, o.attempts, o.deferrals,
+		       o.event_type, o.changed, o.state,
+		       CASE o.state WHEN 'held' THEN o.held_from + coalesce(d.holdback, interval '0') END AS held_until, o.attempts, o.deferrals,
 		       o.next_attempt_at, o.last_attempt_at, o.last_status, o.last_response, o.reason, o.coalesced_into, o.job_id,
 		       o.changed_at, o.created_at, o.finished_at`
 
@@ -182,7 +184,7 @@ func (f *ListFilter) statement(projectID uuid.UUID, destinationID *uuid.UUID, be
 func (d *Delivery) complete() {
 	d.MessageID = destination.MessageID(d.DestinationID, d.ChangeID)
 	d.ChangedAt, d.CreatedAt = d.ChangedAt.UTC(), d.CreatedAt.UTC()
-	for _, at := range []*time.Time{d.NextAttemptAt, d.LastAttemptAt, d.FinishedAt} {
+	for _, at := range []*time.Time{d.HeldUntil, d.NextAttemptAt, d.LastAttemptAt, d.FinishedAt} {
 		if at != nil {
 			*at = at.UTC()
 		}
@@ -195,6 +197,8 @@ type Health struct {
 	Waiting          int64 // blocked or ready
 	Retrying         int64
 	Failed           int64
+	Held             int64      // deletions that are held back, and what follows them
+	HeldUntil        *time.Time // when the first of these is sent
 	OldestWaitingAt  *time.Time // the oldest change not yet delivered
 	LastSuccessAt    *time.Time
 	FailingSince     *time.Time
@@ -203,7 +207,7 @@ type Health struct {
 }
 
 const selectHealth = `
-	SELECT destination_id, waiting, retrying, failed, oldest_waiting_at, last_success_at, failing_since, breaker_open_until, wait_reason
+	SELECT destination_id, waiting, retrying, failed, held, held_until, oldest_waiting_at, last_success_at, failing_since, breaker_open_until, wait_reason
 	FROM authsync.destination_health
 	WHERE project_id = $1`
 
@@ -215,7 +219,7 @@ func (a *Admin) Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]
 	}
 	byID := make(map[uuid.UUID]Health, len(all))
 	for _, h := range all {
-		for _, at := range []*time.Time{h.OldestWaitingAt, h.LastSuccessAt, h.FailingSince, h.BreakerOpenUntil} {
+		for _, at := range []*time.Time{h.HeldUntil, h.OldestWaitingAt, h.LastSuccessAt, h.FailingSince, h.BreakerOpenUntil} {
 			if at != nil {
 				*at = at.UTC()
 			}

@@ -25,7 +25,7 @@ func list(statement string, args ...any) deliverytest.Statement {
 		}
 		before := pgtest.IndexBlocksRead(t, tx, "authsync")
 		deliverytest.RunPlanned(statement, args...)(t, tx)
-		const aSearch, searches = 3, 3 * 7 // of three destinations, in seven states
+		const aSearch, searches = 3, 3 * 8 // of three destinations, in eight states
 		require.LessOrEqual(t, pgtest.IndexBlocksRead(t, tx, "authsync")-before, int64(aSearch*searches+40), "%s", args)
 	}
 }
@@ -38,6 +38,10 @@ func TestNoPlanReadsMoreThanWhatIsAskedFor(t *testing.T) {
 			"Requeue":               deliverytest.Run(`SELECT authsync.requeue_deliveries($1, $2)`, d, p.Failed),
 			"Retry":                 deliverytest.Run(`SELECT * FROM authsync.retry_delivery($1, $2)`, p.ProjectID, one),
 			"Cancel":                deliverytest.Run(`SELECT authsync.cancel_delivery($1, $2, now())`, p.ProjectID, one),
+			"Confirm":               deliverytest.Run(`SELECT authsync.release_deliveries($1, $2, now())`, d, p.Held),
+			"CancelOneHeld":         deliverytest.Run(`SELECT authsync.cancel_delivery($1, $2, now())`, p.ProjectID, p.Held[0]),
+			"SelectHeld":            deliverytest.RunPlanned(admin.SelectHeld, p.ProjectID, one),
+			"SelectConfirmed":       list(admin.SelectConfirmed, p.ProjectID, d, newest, nil, nil, nil, nil, deliverytest.PlanAsked),
 			"SelectKnown":           deliverytest.RunPlanned(admin.SelectKnown, d, []int64{1003, 1006, 1009}),
 			"List":                  list(admin.ListDeliveries, p.ProjectID, nil, newest, deliverytest.PlanAsked),
 			"ListOfADestination":    list(admin.ListDeliveries, p.ProjectID, d, newest, deliverytest.PlanAsked),

@@ -17,6 +17,7 @@ import (
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // Replay selects what to deliver again. Empty fields match everything.
@@ -73,6 +74,8 @@ func (a *Admin) Replay(ctx context.Context, projectID, destinationID uuid.UUID, 
 	return done, nil
 }
 
+const addPast = `SELECT authsync.add_past_deliveries($1, $2, $3, $4)`
+
 const requeue = `SELECT authsync.requeue_deliveries($1, $2)`
 
 // The project, which is the destination's, is the first column of the indexes of records and of users. The order is that of
@@ -81,7 +84,9 @@ const selectReplayed = `
 	SELECT o.id
 	FROM authsync.deliveries AS o
 	WHERE o.project_id = $12 AND o.destination_id = $1 AND o.id > $2 AND o.id <= $3
-	  AND (o.state = $4 OR $4 IS NULL AND o.state IN ('delivered', 'failed', 'cancelled'))
+	  AND (o.state = $4 OR $4 IS NULL AND o.state IN ('delivered', 'failed', 'cancelled')
+	       -- Not a deletion that was cancelled while it was held: the destination is not to hear of it.
+	       AND NOT (o.state = 'cancelled' AND o.held_from IS NOT NULL))
 	  AND ($5::text IS NULL OR o.user_id = $5) AND ($6::text IS NULL OR o.event_type = $6)
 	  AND ($7::timestamptz IS NULL OR o.changed_at >= $7) AND ($8::timestamptz IS NULL OR o.changed_at < $8)
 	  AND ($9::text IS NULL OR o.record_type = $9) AND ($10::text IS NULL OR o.record_id = $10)
@@ -137,7 +142,7 @@ const (
 
 // replayChanges makes deliveries of changes that the destination has passed.
 func (a *Admin) replayChanges(ctx context.Context, projectID, destinationID uuid.UUID, r Replay, done *Replayed) error {
-	f, err := pgdb.CollectOne[subscription.Subscription](ctx, a.config.Pool, selectSubscriber, destinationID)
+	f, err := pgdb.CollectOne[subscription.Subscription](ctx, a.config.Pool, selectSubscriber, pgdb.Planned, destinationID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}
@@ -158,16 +163,9 @@ func (a *Admin) replayChanges(ctx context.Context, projectID, destinationID uuid
 			return c.ID > f.Cursor || !r.matches(&c)
 		})
 		for err == nil && len(chosen) > 0 {
-			wanted := a.config.Filters.Choose(&f, chosen)
-			chosen = chosen[wanted.Checked:]
-			err = a.replayPage(ctx, f.ID, wanted.Deliveries, r.DryRun, done)
-			switch {
-			case err != nil:
-			case destination.Halts(wanted.Stop):
-				err = a.halt(ctx, &f, wanted.Stop, r.DryRun)
-			default:
-				err = wanted.Stop
-			}
+			var n int
+			n, err = a.replaySome(ctx, &f, chosen, r.DryRun, done)
+			chosen = chosen[n:]
 		}
 	}
 	return err
@@ -180,36 +178,127 @@ func (r *Replay) matches(c *mirror.FeedChange) bool {
 		is(r.EventType, delivery.EventType(c)) && (r.To.IsZero() || c.ChangedAt.Before(r.To))
 }
 
-func (a *Admin) replayPage(ctx context.Context, destinationID uuid.UUID, wanted []subscription.Delivery, dryRun bool, done *Replayed) error {
-	ids := make([]int64, len(wanted))
-	for i := range wanted {
-		ids[i] = wanted[i].ChangeID
+// replaySome makes the deliveries of as many changes as the destination's filter can check within its time; n is how many that
+// were, 0 if the destination has moved meanwhile and they are to be looked at again.
+func (a *Admin) replaySome(
+	ctx context.Context, f *subscription.Subscription, chosen []mirror.FeedChange, dryRun bool, done *Replayed,
+) (n int, err error) {
+	unknown, err := a.withoutDelivery(ctx, f.ID, chosen)
+	if err != nil {
+		return 0, err
+	}
+	withheld, err := subscription.FindWithheld(ctx, a.config.Pool, a.config.Feed, f, unknown)
+	if err != nil {
+		return 0, err
+	}
+	wanted := a.config.Filters.Choose(f, unknown, withheld)
+	deliveries, newest, err := a.stillDeleted(ctx, f.ProjectID, wanted.Deliveries)
+	if err != nil {
+		return 0, err
+	}
+	made, err := a.replayPage(ctx, f.ID, deliveries, newest, dryRun, done)
+	if err != nil {
+		return 0, err
+	}
+	if !made {
+		f.Withholds = true
+		return 0, nil
+	}
+	n = len(chosen)
+	if wanted.Checked < len(unknown) {
+		n = slices.IndexFunc(chosen, func(c mirror.FeedChange) bool { return c.ID == unknown[wanted.Checked].ID })
+	}
+	if destination.Halts(wanted.Stop) {
+		return n, a.halt(ctx, f, wanted.Stop, dryRun)
+	}
+	return n, wanted.Stop
+}
+
+// withoutDelivery returns the changes of which the destination has no delivery.
+func (a *Admin) withoutDelivery(ctx context.Context, destinationID uuid.UUID, changes []mirror.FeedChange) ([]mirror.FeedChange, error) {
+	ids := make([]int64, len(changes))
+	for i := range changes {
+		ids[i] = changes[i].ID
 	}
 	rows, err := a.config.Pool.Query(ctx, selectKnown, pgdb.Planned, destinationID, ids)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	known, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	if err != nil {
-		return err
+		return nil, err
 	}
-	wanted = slices.DeleteFunc(wanted, func(d subscription.Delivery) bool { return slices.Contains(known, d.ChangeID) })
-	done.Matched += int64(len(wanted))
+	return slices.DeleteFunc(slices.Clone(changes), func(c mirror.FeedChange) bool { return slices.Contains(known, c.ID) }), nil
+}
+
+// stillDeleted leaves out the deletions that a holdback would hold, of records that have been restored since: what restored them
+// may not be in the replay. newest is the change up to which it knows this; nil: there are no such deletions.
+func (a *Admin) stillDeleted(
+	ctx context.Context, projectID uuid.UUID, deliveries []subscription.Delivery,
+) (still []subscription.Delivery, newest *int64, err error) {
+	held := make(map[record.Type][]string)
+	for i := range deliveries {
+		if d := &deliveries[i]; d.HeldFrom != nil {
+			held[d.RecordType] = append(held[d.RecordType], d.RecordID)
+		}
+	}
+	if len(held) == 0 {
+		return deliveries, nil, nil
+	}
+	cursor, err := a.config.Feed.ChangeCursor(ctx, projectID, time.Time{}) // first: what comes later is not known
+	if err != nil {
+		return nil, nil, err
+	}
+	restored := make(map[record.Ref]bool)
+	for t, ids := range held {
+		rows, err := a.config.Feed.LatestRows(ctx, projectID, t, ids)
+		if err != nil {
+			return nil, nil, err
+		}
+		for id, row := range rows {
+			isDeleted, err := delivery.IsDeleted(t, row)
+			if err != nil {
+				return nil, nil, err
+			}
+			restored[record.Ref{Type: t, ID: id}] = !isDeleted
+		}
+	}
+	undone := make(map[int64]bool) // by a change of the replay
+	for i := range deliveries {
+		if d := &deliveries[i]; d.IsUndo {
+			undone[*d.Withheld] = true
+		}
+	}
+	return slices.DeleteFunc(deliveries, func(d subscription.Delivery) bool {
+		isUndone := undone[d.ChangeID] || d.Withheld != nil && undone[*d.Withheld]
+		return d.HeldFrom != nil && !isUndone && restored[record.Ref{Type: d.RecordType, ID: d.RecordID}]
+	}), &cursor, nil
+}
+
+// replayPage makes deliveries. ok is false if they are to be chosen again; see authsync.add_past_deliveries.
+func (a *Admin) replayPage(
+	ctx context.Context, destinationID uuid.UUID, wanted []subscription.Delivery, newest *int64, dryRun bool, done *Replayed,
+) (ok bool, err error) {
 	if dryRun || len(wanted) == 0 {
-		return nil
+		done.Matched += int64(len(wanted))
+		return true, nil
 	}
 	doc, err := json.Marshal(wanted)
 	if err != nil {
-		return err
+		return false, err
 	}
 	var made *int64
-	if err := a.config.Pool.QueryRow(ctx, `SELECT authsync.add_past_deliveries($1, $2, $3)`, destinationID, doc, a.config.Now()).Scan(&made); err != nil {
-		return err
+	if err := a.config.Pool.QueryRow(ctx, addPast, destinationID, doc, a.config.Now(), newest).Scan(&made); err != nil {
+		return false, err
 	}
-	if made != nil {
-		done.Requeued += *made
+	if made == nil {
+		var exists bool
+		err := a.config.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM authsync.destinations AS d WHERE d.id = $1)`, destinationID).Scan(&exists)
+		return !exists, err
 	}
-	return nil
+	done.Matched += int64(len(wanted))
+	done.Requeued += *made
+	return true, nil
 }
 
 // halt pauses a destination whose filter halted on a past change. Its error tells the caller of the replay.

@@ -21,8 +21,10 @@ func TestNoPlanReadsMoreThanWhatIsAskedFor(t *testing.T) {
 			events = `ARRAY(SELECT 'evt-' || 3 * i FROM generate_series(1, 20) AS i)`
 		)
 		return map[string]deliverytest.Statement{
-			"Subscribers": deliverytest.Run(relay.SelectSubscribers, p.ProjectID),
-			"RelayPage":   deliverytest.Run(`SELECT authsync.relay_page($1, 1000000, 2000000, `+changes+`, now())`, p.DestinationID),
+			"Subscribers":    deliverytest.RunPlanned(relay.SelectSubscribers, p.ProjectID),
+			"RelayPage":      deliverytest.Run(`SELECT authsync.relay_page($1, 1000000, 2000000, `+changes+`, now())`, p.DestinationID),
+			"ReleaseNothing": deliverytest.Run(`SELECT authsync.release_due_deliveries($1, now() - interval '1 day', 500)`, p.DestinationID),
+			"ReleaseSome":    deliverytest.Run(`SELECT authsync.release_due_deliveries($1, now() + interval '1 day', 20)`, p.DestinationID),
 			"Repeats": deliverytest.Run(`SELECT * FROM authsync.repeated_changes($1, 1000000, now(), `+known+`, array_fill('user'::text, ARRAY[20]), `+users+`,
 				`+users+`, array_fill(NULL::text, ARRAY[20]), `+events+`, array_fill('auth0'::text, ARRAY[20]), array_fill(now(), ARRAY[20]))`, p.DestinationID),
 			"RepeatsOfMemberships": deliverytest.Run(`SELECT * FROM authsync.repeated_changes($1, 1000000, now(), `+known+`, array_fill('membership'::text, ARRAY[20]),

@@ -33,6 +33,7 @@ import (
 // Feed reads the changes of a project one after another; see mirror.Mirrors. Its methods return a *tenantdb.DelayError
 // if the project's database is unavailable.
 type Feed interface {
+	subscription.Feed
 	ReadChanges(ctx context.Context, projectID uuid.UUID, after int64, limit int) ([]mirror.FeedChange, error)
 	ChangeCursor(ctx context.Context, projectID uuid.UUID, since time.Time) (int64, error)
 	SkipChangeIDs(ctx context.Context, projectID uuid.UUID, to int64) error
@@ -133,7 +134,7 @@ func (r *Relay) work(ctx context.Context, job *river.Job[delivery.RelayArgs]) er
 // recheck looks for changes after the project went idle, and requests a job for them. If that
 // fails, the job runs once more, finds that the project has no job, and requests one.
 func (r *Relay) recheck(ctx context.Context, projectID uuid.UUID) error {
-	standings, err := pgdb.Collect[standing](ctx, r.config.Pool, selectSubscribers, projectID)
+	standings, err := pgdb.Collect[standing](ctx, r.config.Pool, selectSubscribers, pgdb.Planned, projectID)
 	if err != nil {
 		return fmt.Errorf("read the destinations: %w", err)
 	}
@@ -151,12 +152,15 @@ func (r *Relay) recheck(ctx context.Context, projectID uuid.UUID) error {
 type standing struct {
 	subscription.Subscription
 	delivery.Loss
+
+	Held bool // deletions are held back
 }
 
 // A destination whose filter halted stays where it is until a user changes or resumes it. The feed keeps its
 // changes.
 const selectSubscribers = `
-	SELECT ` + subscription.Columns + `, ` + delivery.LossColumns + `
+	SELECT ` + subscription.Columns + `, ` + delivery.LossColumns + `,
+		EXISTS (SELECT FROM authsync.deliveries AS h WHERE h.destination_id = d.id AND h.state = 'held' AND h.held_from IS NOT NULL) AS held
 	FROM authsync.destinations AS d
 	JOIN authsync.destination_progress AS f ON f.destination_id = d.id` + delivery.LossJoin + `
 	WHERE d.project_id = $1 AND NOT d.filter_halted
@@ -169,8 +173,9 @@ func (r *Relay) relayAll(ctx context.Context, projectID uuid.UUID, until time.Ti
 	ended := make(map[int64]bool)        // places behind which there was nothing more
 	waiting := make(map[uuid.UUID]error) // destinations that cannot advance now
 	page := delivery.FirstPage
+	begun := r.config.Now()
 	for turn := 0; ; turn++ {
-		standings, err := pgdb.Collect[standing](ctx, r.config.Pool, selectSubscribers, projectID)
+		standings, err := pgdb.Collect[standing](ctx, r.config.Pool, selectSubscribers, pgdb.Planned, projectID)
 		if err != nil {
 			return false, fmt.Errorf("read the destinations: %w", err)
 		}
@@ -186,6 +191,9 @@ func (r *Relay) relayAll(ctx context.Context, projectID uuid.UUID, until time.Ti
 			}
 		}
 		if len(groups) == 0 {
+			if err := r.releaseDue(ctx, standings, ended, begun); err != nil {
+				return false, err
+			}
 			for _, err := range waiting {
 				return false, err
 			}
@@ -249,7 +257,7 @@ func (r *Relay) relayGroup(ctx context.Context, group []standing, page int, wait
 // the lost changes again, so that none of them is in a page whose losses are unknown. A destination that has moved
 // meanwhile is left out.
 func (r *Relay) again(ctx context.Context, group []standing) ([]standing, error) {
-	standings, err := pgdb.Collect[standing](ctx, r.config.Pool, selectSubscribers, group[0].ProjectID)
+	standings, err := pgdb.Collect[standing](ctx, r.config.Pool, selectSubscribers, pgdb.Planned, group[0].ProjectID)
 	if err != nil {
 		return nil, fmt.Errorf("read the destinations: %w", err)
 	}
@@ -264,7 +272,11 @@ func (r *Relay) relayTo(ctx context.Context, f *standing, changes []mirror.FeedC
 	if err != nil {
 		return err
 	}
-	chosen := r.config.Filters.Choose(&f.Subscription, kept)
+	withheld, err := subscription.FindWithheld(ctx, r.config.Pool, r.config.Feed, &f.Subscription, kept)
+	if err != nil {
+		return err
+	}
+	chosen := r.config.Filters.Choose(&f.Subscription, kept, withheld)
 	p := page{to: f.Cursor}
 	switch {
 	case chosen.Checked == len(kept):
@@ -290,7 +302,7 @@ func (r *Relay) relayTo(ctx context.Context, f *standing, changes []mirror.FeedC
 	if err != nil {
 		return err
 	}
-	if made == nil { // another worker, which presumed this one dead, was faster
+	if made == nil { // another worker, which presumed this one dead, was faster, or somebody decided about a held deletion
 		r.config.Log.DebugContext(ctx, "page_relayed_elsewhere", slog.String("destination_id", f.ID.String()))
 	}
 	if destination.Unavailable(chosen.Stop) {

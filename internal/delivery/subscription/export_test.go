@@ -6,6 +6,9 @@ const (
 	KeepFilter = keepFilter
 )
 
+// SelectWithheld is run by the tests of plans.
+const SelectWithheld = selectWithheld
+
 // FilterOf is the filter that is kept of a subscription.
 func (a *Filters) FilterOf(s *Subscription) Filter { return a.filter(s).Filter }
 

@@ -29,12 +29,18 @@ type Subscription struct {
 	EventTypes []string
 	Fields     []string
 	Condition  *string
+	Holdback   *time.Duration // how long it is not told of a deletion; nil: it is told at once
+	Withholds  bool           // there are deletions that it has not been told of
 	Cursor     int64
 }
 
 // Columns are the columns of a Subscription in a SELECT from authsync.destinations AS d and
 // authsync.destination_progress AS f.
-const Columns = `d.id, d.project_id, d.type, d.event_types, d.fields, d.condition, f.cursor`
+const Columns = `d.id, d.project_id, d.type, d.event_types, d.fields, d.condition, d.holdback,
+	EXISTS (
+		SELECT FROM authsync.deliveries AS w
+		WHERE w.destination_id = d.id AND w.held_from IS NOT NULL AND w.state IN ('held', 'cancelled')
+	) AS withholds, f.cursor`
 
 // Filter decides whether a destination takes a change; why explains a refusal.
 type Filter interface {
@@ -90,6 +96,13 @@ type Delivery struct {
 	Reason     *string     `json:"reason,omitempty"`
 	// DeliveryID is the delivery of the original change, which takes this one; nil: a new delivery.
 	DeliveryID *int64 `json:"delivery_id,omitempty"`
+	// HeldFrom is the commit of the deletion with which it is held back; nil: it is not.
+	HeldFrom *time.Time `json:"held_from,omitempty"`
+	// Withheld is the deletion before it that the destination has not heard of; nil: there is none. It IsUndo if it
+	// restores the record, and IsCancelled if there is nothing to send, for that Reason.
+	Withheld    *int64 `json:"withheld,omitempty"`
+	IsUndo      bool   `json:"is_undo,omitempty"`
+	IsCancelled bool   `json:"is_cancelled,omitempty"`
 }
 
 // DeliveryOf returns the delivery of a change.
@@ -114,40 +127,67 @@ type Chosen struct {
 }
 
 // Choose returns what a destination takes out of as many changes as its filter can check within its time, at least
-// one. A change whose filter fails becomes a failed delivery, so that nothing is dropped silently.
-func (a *Filters) Choose(s *Subscription, changes []mirror.FeedChange) Chosen {
+// one. A change whose filter fails becomes a failed delivery, so that nothing is dropped silently. withheld is what the
+// destination has not heard of their records; see FindWithheld.
+func (a *Filters) Choose(s *Subscription, changes []mirror.FeedChange, withheld map[record.Ref]Withheld) Chosen {
 	chosen := Chosen{Deliveries: make([]Delivery, 0, len(changes))}
 	filter := a.filter(s)
-	messages := delivery.Messages{DestinationID: s.ID, ProjectID: s.ProjectID}
-	until := a.config.Now().Add(timePerPage)
+	p := &page{Subscription: s, now: a.config.Now(), withheld: withheld}
+	until := p.now.Add(timePerPage)
 	for i := range changes {
 		if i > 0 && !a.config.Now().Before(until) {
 			chosen.Checked = i
 			return chosen
 		}
-		c := &changes[i]
-		d := DeliveryOf(c)
-		err := filter.broken
-		if c.Kind == record.Erased { // no filter holds it back
-			err = nil
-		} else if err == nil {
-			var is bool
-			if is, _, err = filter.Wants(messages.Of(c)); err == nil && !is {
-				continue
-			}
-		}
-		if destination.Halts(err) || destination.Unavailable(err) {
+		d, wanted, err := p.choose(filter, &changes[i])
+		if err != nil {
 			chosen.Checked, chosen.Stop = i, err
 			return chosen
 		}
-		if err != nil {
-			reason := "whether the destination wants this change cannot be said: " + err.Error()
-			d.Reason = &reason
+		if wanted {
+			chosen.Deliveries = append(chosen.Deliveries, d)
 		}
-		chosen.Deliveries = append(chosen.Deliveries, d)
 	}
 	chosen.Checked = len(changes)
 	return chosen
+}
+
+// choose returns the delivery of a change, if there is to be one. An error means that the change was not checked.
+func (p *page) choose(filter *cachedFilter, c *mirror.FeedChange) (d Delivery, wanted bool, err error) {
+	as, w, undoes, err := p.undo(c)
+	if err == nil {
+		err = filter.broken
+	}
+	switch {
+	case c.Kind == record.Erased: // no filter holds it back
+		wanted, err = true, nil
+	case err != nil || undoes && len(as.Changed) == 0:
+	default:
+		messages := delivery.Messages{DestinationID: p.ID, ProjectID: p.ProjectID}
+		wanted, _, err = filter.Wants(messages.Of(&as))
+	}
+	if destination.Halts(err) || destination.Unavailable(err) {
+		return Delivery{}, false, err
+	}
+	d = DeliveryOf(&as)
+	if err != nil {
+		reason := "whether the destination wants this change cannot be said: " + err.Error()
+		d.Reason, wanted = &reason, true
+	}
+	if !undoes {
+		if wanted {
+			p.held(c, &d)
+		}
+		return d, wanted, nil
+	}
+	delete(p.withheld, record.Ref{Type: c.RecordType, ID: c.RecordID})
+	if !wanted {
+		because := becauseUndone
+		d = DeliveryOf(c)
+		d.Reason, d.IsCancelled = &because, true
+	}
+	d.Withheld, d.IsUndo = &w.ChangeID, true
+	return d, true, nil
 }
 
 // Compile compiles the filter of a subscription as it is now, outside of the cache.

@@ -1,4 +1,7 @@
 package upkeep
 
-// SelectToRescue is run by the tests of plans.
-const SelectToRescue = selectToRescue
+// The statements that the tests of plans run.
+const (
+	SelectToRescue = selectToRescue
+	RequestDue     = requestDue
+)

@@ -11,6 +11,10 @@ import (
 func TestNoPlanReadsMoreThanWhatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	deliverytest.CheckPlans(t, func(*deliverytest.Plans) map[string]deliverytest.Statement {
-		return map[string]deliverytest.Statement{"ToRescue": deliverytest.RunPlanned(upkeep.SelectToRescue, time.Now())}
+		return map[string]deliverytest.Statement{
+			"ToRescue":       deliverytest.RunPlanned(upkeep.SelectToRescue, time.Now()),
+			"NothingIsDue":   deliverytest.RunPlanned(upkeep.RequestDue, time.Now().Add(-24*time.Hour)),
+			"SomethingIsDue": deliverytest.RunPlanned(upkeep.RequestDue, time.Now().Add(24*time.Hour)),
+		}
 	})
 }

@@ -1,5 +1,5 @@
 // Package upkeep keeps the road out whole: the job rescue_deliveries replaces deleted jobs and requests the relay of
-// projects that have been idle for long, every 30 seconds; the job prune_deliveries deletes finished deliveries past
+// projects that have been idle for long, or hold back a deletion that is due, every 30 seconds; the job prune_deliveries deletes finished deliveries past
 // their retention, every hour.
 //
 // Both may run at any time, together with everything else and more than once: what they find is locked and checked
@@ -88,6 +88,23 @@ const selectToRescue = `
 	) AS overdue ON blocked.found IS NULL
 	WHERE blocked.found OR overdue.found`
 
+// The projects whose feed is to be read before deletions are sent that are held no longer: one look-up in a partial index each.
+const requestDue = `
+	SELECT count(authsync.request_relay(p.project_id))
+	FROM (
+		SELECT DISTINCT d.project_id
+		FROM authsync.destinations AS d
+		CROSS JOIN LATERAL (
+			SELECT true AS found
+			FROM authsync.deliveries AS o
+			WHERE o.destination_id = d.id AND o.state = 'held' AND o.held_from IS NOT NULL AND o.held_from <= $1::timestamptz - coalesce(d.holdback, interval '0')
+			ORDER BY o.state, o.held_from
+			LIMIT 1
+		) AS due
+		WHERE NOT d.filter_halted
+		ORDER BY d.project_id
+	) AS p`
+
 // Work replaces deleted jobs and requests the relay of projects that have been idle for long.
 func (w *rescueWorker) Work(ctx context.Context, _ *river.Job[delivery.RescueArgs]) error {
 	now := w.config.Now()
@@ -106,6 +123,7 @@ func (w *rescueWorker) Work(ctx context.Context, _ *river.Job[delivery.RescueArg
 		errs = append(errs, w.config.Pool.QueryRow(ctx, `SELECT authsync.rescue_deliveries($1, $2)`, id, now).Scan(&n))
 		rescued += n
 	}
+	errs = append(errs, w.config.Pool.QueryRow(ctx, requestDue, pgdb.Planned, now).Scan(nil))
 	errs = append(errs, w.config.Pool.QueryRow(ctx, `SELECT authsync.request_idle($1)`, now.Add(-lookAfter)).Scan(nil))
 	errs = append(errs, w.config.Pool.QueryRow(ctx, `SELECT authsync.prune_job_requests($1)`, now).Scan(nil))
 	if rescued > 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/destination"
 	"github.com/authsync/authsync/internal/ingest/inbox"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/deliverytest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
@@ -71,6 +72,33 @@ func TestDeletedJobsAreMadeUpFor(t *testing.T) {
 	rescue(t, b)
 	s.Set(nil)
 	b.Eventually(t, id, "delivered 4")
+}
+
+// Nobody asks for the relay when a deletion is held no longer.
+func TestHeldDeletionIsSentWhenItIsDue(t *testing.T) {
+	t.Parallel()
+	b := deliverytest.New(t)
+	id := b.Add(t, "sink", &deliverytest.Sink{})
+	b.SetHoldback(t, id, 24*time.Hour)
+	b.Work(t)
+	b.ApplyRecords(t, record.Ref{Type: record.User, ID: "u1"})
+	b.ApplyEvents(t, b.Deletion(record.Ref{Type: record.User, ID: "u1"}))
+	b.Wake(t)
+	b.Eventually(t, id, "delivered 1, held 1")
+	b.Until(t, "2", func() string {
+		return b.One(t, `SELECT count(*)::text FROM authsync.job_requests WHERE job_id IS NULL`)
+	})
+	var at time.Time
+	require.NoError(t, b.Control.QueryRow(t.Context(), `
+		UPDATE authsync.job_requests SET idle_since = now() + interval '2 days'
+		RETURNING (SELECT min(held_from) FROM authsync.deliveries WHERE state = 'held')`).Scan(&at))
+	b.SetClock(at.Add(24*time.Hour - time.Microsecond))
+	rescue(t, b)
+	require.Equal(t, "delivered 1, held 1", b.States(t, id))
+	require.Equal(t, "2", b.One(t, `SELECT count(*)::text FROM authsync.job_requests WHERE job_id IS NULL`))
+	b.SetClock(at.Add(24 * time.Hour))
+	rescue(t, b)
+	b.Eventually(t, id, "delivered 2")
 }
 
 // A change of which nobody spoke, because the process died in between, is found.

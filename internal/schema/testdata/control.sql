@@ -82,20 +82,22 @@ $$;
 
 COMMENT ON FUNCTION authsync.add_inbox_usage(p_usage jsonb) IS 'Adds to what projects have stored in the inbox, and to how many messages they have received.';
 
-CREATE FUNCTION authsync.add_past_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) RETURNS bigint
+CREATE FUNCTION authsync.add_past_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone, p_newest bigint) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
-    IF NOT FOUND THEN
+    IF NOT FOUND OR EXISTS (
+        SELECT FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id AND f.cursor > p_newest
+    ) THEN
         RETURN NULL;
     END IF;
     RETURN authsync.make_deliveries(p_destination_id, p_changes, p_now);
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.add_past_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) IS 'Makes deliveries of changes that a destination has passed already.';
+COMMENT ON FUNCTION authsync.add_past_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone, p_newest bigint) IS 'Makes deliveries of changes that a destination has passed already.';
 
 CREATE FUNCTION authsync.audit_retention() RETURNS interval
     LANGUAGE sql IMMUTABLE
@@ -196,7 +198,7 @@ CREATE FUNCTION authsync.cancel_delivery(p_project_id uuid, p_id bigint, p_now t
     AS $$
 DECLARE
     v_destination_id uuid;
-    v_order_key      text;
+    v_was            authsync.deliveries;
     v_state          text;
 BEGIN
     SELECT d.destination_id INTO v_destination_id
@@ -204,15 +206,28 @@ BEGIN
     WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id;
     PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
 
+    SELECT d.* INTO v_was
+    FROM authsync.deliveries AS d
+    WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id;
     UPDATE authsync.deliveries AS d
     SET state = 'cancelled', next_attempt_at = NULL, finished_at = p_now
-    WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id AND d.state IN ('blocked', 'ready', 'retrying', 'failed')
-    RETURNING d.order_key, d.state INTO v_order_key, v_state;
+    WHERE d.id = v_was.id AND d.state IN ('held', 'blocked', 'ready', 'retrying', 'failed')
+    RETURNING d.state INTO v_state;
     IF NOT FOUND THEN
-        RETURN (SELECT d.state FROM authsync.deliveries AS d WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id);
+        RETURN v_was.state;
+    END IF;
+    IF v_was.state = 'held' THEN
+        UPDATE authsync.deliveries AS d
+        SET state = 'cancelled', reason = 'the deletion before it was cancelled while it was held back', finished_at = p_now
+        -- By all columns of the index, so that no plan can walk over what else is held.
+        WHERE d.held_from IS NOT NULL AND d.state = 'held'
+          AND (d.record_id, d.record_type, d.destination_id, d.change_id)
+              > (v_was.record_id, v_was.record_type, v_destination_id, v_was.change_id)
+          AND (d.record_id, d.record_type, d.destination_id, d.change_id)
+              <= (v_was.record_id, v_was.record_type, v_destination_id, 9223372036854775807);
     END IF;
 
-    IF authsync.promote_deliveries(v_destination_id, ARRAY[v_order_key]) > 0 THEN
+    IF authsync.promote_deliveries(v_destination_id, ARRAY[v_was.order_key]) > 0 THEN
         PERFORM authsync.request_delivery(v_destination_id);
     END IF;
     RETURN v_state;
@@ -900,10 +915,47 @@ CREATE FUNCTION authsync.make_deliveries(p_destination_id uuid, p_changes jsonb,
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
-    AS $$
+    AS $_$
 DECLARE
     v_made bigint;
 BEGIN
+    -- Somebody may have confirmed, cancelled or replayed a deletion since the caller looked.
+    IF p_changes @? '$[*].withheld' OR EXISTS (
+        SELECT
+        FROM authsync.deliveries AS w
+        WHERE w.destination_id = p_destination_id AND w.held_from IS NOT NULL AND w.state IN ('held', 'cancelled')
+    ) THEN
+        IF EXISTS (
+            WITH item AS MATERIALIZED (
+                SELECT r.*, row_number() OVER (PARTITION BY r.record_type, r.record_id ORDER BY r.change_id) AS place
+                FROM jsonb_to_recordset(p_changes) AS r (
+                    change_id bigint, record_type text, record_id text, event_type text, delivery_id bigint, withheld bigint
+                )
+                WHERE r.delivery_id IS NULL
+            )
+            SELECT
+            FROM item AS r
+            LEFT JOIN LATERAL (
+                SELECT w.change_id
+                FROM authsync.deliveries AS w
+                -- By all columns of the index, so that no plan can walk over what else is held.
+                WHERE w.held_from IS NOT NULL AND w.state IN ('held', 'cancelled')
+                  AND (w.record_id, w.record_type, w.destination_id, w.change_id) >= (r.record_id, r.record_type, p_destination_id, 0)
+                  AND (w.record_id, w.record_type, w.destination_id, w.change_id)
+                      < (r.record_id, r.record_type, p_destination_id, r.change_id)
+                ORDER BY w.record_id, w.record_type, w.destination_id, w.change_id
+                LIMIT 1
+            ) AS known ON true
+            WHERE r.event_type <> 'user.erased' AND known.change_id IS DISTINCT FROM r.withheld
+              AND CASE
+                  WHEN r.withheld IS NULL THEN r.place = 1 -- behind others, it may be restored by one of them
+                  ELSE NOT EXISTS (SELECT FROM item AS i WHERE i.change_id = r.withheld)
+              END
+        ) THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+
     UPDATE authsync.deliveries AS d
     SET change_id = r.change_id, first_change_id = NULL, begun = true
     FROM jsonb_to_recordset(p_changes) AS r (change_id bigint, delivery_id bigint)
@@ -912,32 +964,37 @@ BEGIN
 
     INSERT INTO authsync.deliveries (
         project_id, destination_id, change_id, record_type, record_id, user_id, order_key, event_type, changed, changed_at, event_id,
-        state, reason, created_at, finished_at
+        state, held_from, reason, created_at, finished_at
     )
     SELECT
         c.project_id, p_destination_id, c.change_id, c.record_type, c.record_id, c.user_id, c.order_key, c.event_type, c.changed,
         c.changed_at, c.event_id,
         CASE
+            WHEN c.is_cancelled THEN 'cancelled'
             WHEN c.reason IS NOT NULL THEN 'failed'
+            WHEN c.held_from IS NOT NULL THEN 'held'
             WHEN c.place = 1 AND under_way.found IS NULL AND blocked.found IS NULL THEN 'ready'
             ELSE 'blocked'
         END,
+        c.held_from,
         c.reason,
         p_now,
         CASE WHEN c.reason IS NOT NULL THEN p_now END
     FROM (
-        SELECT k.*, row_number() OVER (PARTITION BY k.order_key, k.reason IS NULL ORDER BY k.change_id) AS place
+        SELECT
+            k.*,
+            row_number() OVER (PARTITION BY k.order_key, k.reason IS NULL AND k.held_from IS NULL ORDER BY k.change_id) AS place
         FROM (
             SELECT
                 d.project_id, r.change_id, r.record_type, r.record_id, r.user_id, r.event_type, r.changed, r.changed_at, r.event_id,
-                r.reason,
+                r.reason, r.held_from, coalesce(r.is_cancelled, false) AS is_cancelled,
                 coalesce(
                     unfinished.order_key,
                     first_value(r.order_key) OVER (PARTITION BY r.record_type, r.record_id ORDER BY r.change_id)
                 ) AS order_key
             FROM jsonb_to_recordset(p_changes) AS r (
                 change_id bigint, record_type text, record_id text, user_id text, order_key text, event_type text, changed text[],
-                changed_at timestamptz, event_id text, reason text, delivery_id bigint
+                changed_at timestamptz, event_id text, reason text, delivery_id bigint, held_from timestamptz, is_cancelled boolean
             )
             JOIN authsync.destinations AS d ON d.id = p_destination_id
             -- The limits keep these one index lookup per change, however many wait; see promote_deliveries.
@@ -954,7 +1011,7 @@ BEGIN
                 WHERE (u.record_id, u.record_type, u.destination_id, u.change_id) >= (r.record_id, r.record_type, p_destination_id, 0)
                   AND (u.record_id, u.record_type, u.destination_id, u.change_id)
                       <= (r.record_id, r.record_type, p_destination_id, 9223372036854775807)
-                  AND u.state IN ('blocked', 'ready', 'retrying')
+                  AND u.state IN ('held', 'blocked', 'ready', 'retrying')
                 LIMIT 1
             ) AS unfinished ON true
             WHERE made.found IS NULL AND r.delivery_id IS NULL
@@ -975,12 +1032,47 @@ BEGIN
     ORDER BY c.change_id;
 
     GET DIAGNOSTICS v_made = ROW_COUNT;
+
+    IF p_changes @? '$[*].is_undo' THEN
+        WITH undone AS MATERIALIZED (
+            -- Each by the first change that restores its record.
+            SELECT DISTINCT ON (w.id) w.id, w.change_id, r.change_id AS by_change
+            FROM jsonb_to_recordset(p_changes) AS r (change_id bigint, record_type text, record_id text, is_undo boolean)
+            CROSS JOIN LATERAL (
+                SELECT o.id, o.change_id
+                FROM authsync.deliveries AS o
+                WHERE o.held_from IS NOT NULL AND o.state IN ('held', 'cancelled')
+                  AND (o.record_id, o.record_type, o.destination_id, o.change_id) >= (r.record_id, r.record_type, p_destination_id, 0)
+                  AND (o.record_id, o.record_type, o.destination_id, o.change_id)
+                      < (r.record_id, r.record_type, p_destination_id, r.change_id)
+                OFFSET 0 -- as a join it would not be looked up
+            ) AS w
+            WHERE r.is_undo
+            ORDER BY w.id, r.change_id
+        ),
+        undo AS MATERIALIZED (
+            SELECT d.id, u.by_change, u.first_change_id
+            FROM (SELECT n.by_change, min(n.change_id) AS first_change_id FROM undone AS n GROUP BY n.by_change) AS u
+            JOIN authsync.deliveries AS d ON d.change_id = u.by_change AND d.destination_id = p_destination_id
+        ),
+        span AS (
+            UPDATE authsync.deliveries AS d
+            SET first_change_id = u.first_change_id
+            FROM undo AS u
+            WHERE d.id = u.id
+        )
+        UPDATE authsync.deliveries AS d
+        SET state = 'coalesced', coalesced_into = u.id, held_from = NULL, reason = NULL, finished_at = p_now
+        FROM undone AS n
+        JOIN undo AS u ON u.by_change = n.by_change
+        WHERE d.id = n.id;
+    END IF;
     IF v_made > 0 THEN
         PERFORM authsync.request_delivery(p_destination_id);
     END IF;
     RETURN v_made;
 END;
-$$;
+$_$;
 
 COMMENT ON FUNCTION authsync.make_deliveries(p_destination_id uuid, p_changes jsonb, p_now timestamp with time zone) IS 'Makes the deliveries of changes for a destination, in order for each order key.';
 
@@ -1638,6 +1730,8 @@ CREATE FUNCTION authsync.relay_page(p_destination_id uuid, p_from bigint, p_to b
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+    v_made bigint;
 BEGIN
     UPDATE authsync.destination_progress AS f
     SET cursor = p_to
@@ -1645,11 +1739,97 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    RETURN authsync.make_deliveries(p_destination_id, p_changes, p_now);
+    v_made := authsync.make_deliveries(p_destination_id, p_changes, p_now);
+    IF v_made IS NULL THEN
+        UPDATE authsync.destination_progress AS f
+        SET cursor = p_from
+        WHERE f.destination_id = p_destination_id;
+    END IF;
+    RETURN v_made;
 END;
 $$;
 
 COMMENT ON FUNCTION authsync.relay_page(p_destination_id uuid, p_from bigint, p_to bigint, p_changes jsonb, p_now timestamp with time zone) IS 'Moves a destination on over a page of changes and makes its deliveries.';
+
+CREATE FUNCTION authsync.release_deliveries(p_destination_id uuid, p_ids bigint[], p_now timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_keys     text[];
+    v_released bigint;
+BEGIN
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+
+    WITH subject AS MATERIALIZED (
+        SELECT DISTINCT d.record_type, d.record_id
+        FROM authsync.deliveries AS d
+        -- Written so that only the index on id can be used.
+        WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id AND d.state IS NOT DISTINCT FROM 'held'
+    ),
+    chosen AS MATERIALIZED (
+        SELECT o.id
+        FROM subject AS s
+        CROSS JOIN LATERAL (
+            SELECT w.id
+            FROM authsync.deliveries AS w
+            -- By all columns of the index, so that no plan can walk over what else is held.
+            WHERE w.held_from IS NOT NULL AND w.state IN ('held', 'cancelled') AND w.state = 'held'
+              AND (w.record_id, w.record_type, w.destination_id, w.change_id) >= (s.record_id, s.record_type, p_destination_id, 0)
+              AND (w.record_id, w.record_type, w.destination_id, w.change_id)
+                  <= (s.record_id, s.record_type, p_destination_id, 9223372036854775807)
+            OFFSET 0 -- as a join it would not be looked up
+        ) AS o
+    ),
+    release AS (
+        UPDATE authsync.deliveries AS d
+        SET state = 'blocked', held_from = NULL, released_at = p_now
+        FROM chosen AS c
+        WHERE d.id = c.id
+        RETURNING d.order_key
+    )
+    SELECT count(*), array_agg(DISTINCT r.order_key) INTO v_released, v_keys
+    FROM release AS r;
+
+    IF v_released > 0 THEN
+        PERFORM authsync.promote_deliveries(p_destination_id, v_keys);
+        PERFORM authsync.request_delivery(p_destination_id);
+    END IF;
+    RETURN v_released;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.release_deliveries(p_destination_id uuid, p_ids bigint[], p_now timestamp with time zone) IS 'Has held deliveries sent, each with what else is held of its record.';
+
+CREATE FUNCTION authsync.release_due_deliveries(p_destination_id uuid, p_now timestamp with time zone, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    v_due timestamptz;
+BEGIN
+    SELECT p_now - coalesce(d.holdback, interval '0') INTO v_due
+    FROM authsync.destinations AS d
+    WHERE d.id = p_destination_id;
+
+    RETURN authsync.release_deliveries(p_destination_id, ARRAY(
+        SELECT o.id
+        FROM authsync.deliveries AS o
+        WHERE o.destination_id = p_destination_id AND o.state = 'held' AND o.held_from IS NOT NULL AND o.held_from <= v_due
+        ORDER BY o.destination_id, o.state, o.held_from
+        LIMIT p_limit
+    ), p_now);
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.release_due_deliveries(p_destination_id uuid, p_now timestamp with time zone, p_limit integer) IS 'Has deletions sent whose holdback is over.';
 
 CREATE FUNCTION authsync.remove_destination(p_id uuid) RETURNS boolean
     LANGUAGE plpgsql
@@ -1972,7 +2152,7 @@ BEGIN
             WHERE (o.record_id, o.record_type, o.destination_id, o.change_id) >= (d.record_id, d.record_type, p_destination_id, 0)
               AND (o.record_id, o.record_type, o.destination_id, o.change_id)
                   <= (d.record_id, d.record_type, p_destination_id, 9223372036854775807)
-              AND o.state IN ('blocked', 'ready', 'retrying')
+              AND o.state IN ('held', 'blocked', 'ready', 'retrying')
             LIMIT 1
         ) AS u ON true
         -- Written so that only the index on id can be used.
@@ -1986,6 +2166,7 @@ BEGIN
         UPDATE authsync.deliveries AS d
         SET state           = 'blocked',
             order_key       = c.order_key,
+            held_from       = NULL,
             attempts        = 0,
             deferrals       = 0,
             deferred_at     = NULL,
@@ -2438,8 +2619,10 @@ BEGIN
         h.id, h.project_id, h.change_id,
         least(h.first_change_id, h.change_id, u.first_change_id),
         greatest(h.change_id, u.last_change_id),
-        coalesce(later.change_id - 1, f.cursor),
-        h.record_type, h.record_id, h.event_type, h.changed, h.changed_at, h.state, h.attempts, h.begun OR coalesce(u.begun, false),
+        -- That waiting one may begin with a deletion that it undoes.
+        least(coalesce(least(later.first_change_id, later.change_id) - 1, f.cursor), withheld.change_id - 1),
+        h.record_type, h.record_id, h.event_type, h.changed, coalesce(h.released_at, h.changed_at), h.state, h.attempts,
+        h.begun OR coalesce(u.begun, false),
         coalesce(u.ids, '{}'), l.external_id
     FROM (
         (SELECT d.*
@@ -2468,7 +2651,7 @@ BEGIN
         LIMIT 1
     ) AS other ON true
     LEFT JOIN LATERAL (
-        SELECT w.change_id
+        SELECT w.change_id, w.first_change_id
         FROM authsync.deliveries AS w
         -- By all columns of the index, so that no plan can walk over what else waits.
         WHERE p_states AND other.change_id IS NOT NULL AND w.state = 'blocked'
@@ -2500,6 +2683,18 @@ BEGIN
         ) AS o
         WHERE p_states
     ) AS u ON true
+    -- A deletion that it is not to hear of, or not yet, must not show in an earlier change either.
+    LEFT JOIN LATERAL (
+        SELECT w.change_id
+        FROM authsync.deliveries AS w
+        WHERE p_states AND w.held_from IS NOT NULL AND w.state IN ('held', 'cancelled')
+          AND (w.record_id, w.record_type, w.destination_id, w.change_id)
+              > (h.record_id, h.record_type, p_destination_id, greatest(h.change_id, u.last_change_id))
+          AND (w.record_id, w.record_type, w.destination_id, w.change_id)
+              <= (h.record_id, h.record_type, p_destination_id, 9223372036854775807)
+        ORDER BY w.record_id, w.record_type, w.destination_id, w.change_id
+        LIMIT 1
+    ) AS withheld ON true
     ORDER BY CASE WHEN h.id = v_scout THEN v_first ELSE h.change_id END, h.change_id;
 END;
 $$;
@@ -2750,6 +2945,8 @@ CREATE TABLE authsync.deliveries (
     changed_at timestamp with time zone NOT NULL,
     event_id text,
     state text NOT NULL,
+    held_from timestamp with time zone,
+    released_at timestamp with time zone,
     reason text,
     coalesced_into bigint,
     begun boolean DEFAULT false NOT NULL,
@@ -2766,9 +2963,10 @@ CREATE TABLE authsync.deliveries (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
     CONSTRAINT deliveries_event_type_check CHECK ((((((event_type = (record_type || '.created'::text)) OR (event_type = (record_type || '.updated'::text))) OR (event_type = (record_type || '.deleted'::text))) OR (event_type = (record_type || '.restored'::text))) OR (event_type = 'user.erased'::text))),
-    CONSTRAINT deliveries_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text])))),
+    CONSTRAINT deliveries_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['held'::text, 'blocked'::text, 'ready'::text, 'retrying'::text])))),
+    CONSTRAINT deliveries_held_from_check CHECK (((state <> 'held'::text) OR (held_from IS NOT NULL))),
     CONSTRAINT deliveries_record_type_check CHECK ((record_type = ANY (ARRAY['user'::text, 'organization'::text, 'membership'::text, 'invitation'::text, 'session'::text]))),
-    CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text, 'delivered'::text, 'coalesced'::text, 'failed'::text, 'cancelled'::text])))
+    CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['held'::text, 'blocked'::text, 'ready'::text, 'retrying'::text, 'delivered'::text, 'coalesced'::text, 'failed'::text, 'cancelled'::text])))
 );
 
 COMMENT ON TABLE authsync.deliveries IS 'One row per change and destination that receives it. The body is read from the project''s database when it is sent.';
@@ -2787,7 +2985,11 @@ COMMENT ON COLUMN authsync.deliveries.changed IS 'The changed columns.';
 
 COMMENT ON COLUMN authsync.deliveries.event_id IS 'The event that made the change: it identifies a change that a repaired mirror makes again under another id.';
 
-COMMENT ON COLUMN authsync.deliveries.state IS 'blocked: an earlier delivery with the same order key comes first; ready; retrying: failed or deferred, with a job of its own; delivered; coalesced: merged into coalesced_into; failed; cancelled.';
+COMMENT ON COLUMN authsync.deliveries.state IS 'held: a deletion that is held back, or a later change of the deleted record; blocked: an earlier delivery with the same order key comes first; ready; retrying: failed or deferred, with a job of its own; delivered; coalesced: merged into coalesced_into; failed; cancelled.';
+
+COMMENT ON COLUMN authsync.deliveries.held_from IS 'When the deletion was committed from which its holdback counts. It stays with a delivery that was cancelled while it was held: the destination is not to hear of that deletion, nor that it was undone. NULL: it is not held back, or no longer.';
+
+COMMENT ON COLUMN authsync.deliveries.released_at IS 'When it was held no longer: it has waited since then. NULL: since its change.';
 
 COMMENT ON COLUMN authsync.deliveries.reason IS 'Why it is in its state, where that adds to the state.';
 
@@ -2826,6 +3028,7 @@ CREATE TABLE authsync.destinations (
     event_types text[] DEFAULT '{user.created,user.updated,user.deleted,user.restored}'::text[] NOT NULL,
     fields text[] DEFAULT '{}'::text[] NOT NULL,
     condition text,
+    holdback interval,
     options jsonb DEFAULT '{}'::jsonb NOT NULL,
     secrets_sealed bytea NOT NULL,
     state text DEFAULT 'active'::text NOT NULL,
@@ -2836,6 +3039,7 @@ CREATE TABLE authsync.destinations (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT destinations_event_types_check CHECK (((event_types <> '{}'::text[]) AND (event_types <@ (((('{user.created,user.updated,user.deleted,user.restored,user.*}'::text[] || '{organization.created,organization.updated,organization.deleted,organization.restored,organization.*}'::text[]) || '{membership.created,membership.updated,membership.deleted,membership.restored,membership.*}'::text[]) || '{invitation.created,invitation.updated,invitation.deleted,invitation.restored,invitation.*}'::text[]) || '{session.created,session.updated,session.deleted,session.restored,session.*}'::text[])))),
+    CONSTRAINT destinations_holdback_check CHECK (((holdback > '00:00:00'::interval) AND (holdback <= '30 days'::interval))),
     CONSTRAINT destinations_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text)),
     CONSTRAINT destinations_state_by_check CHECK ((state_by = ANY (ARRAY['user'::text, 'system'::text]))),
     CONSTRAINT destinations_state_check CHECK ((state = ANY (ARRAY['active'::text, 'paused'::text, 'disabled'::text]))),
@@ -2853,6 +3057,8 @@ COMMENT ON COLUMN authsync.destinations.event_types IS 'The types of event it re
 COMMENT ON COLUMN authsync.destinations.fields IS 'It receives only changes of these fields, such as email or raw.app_metadata.plan; empty: all.';
 
 COMMENT ON COLUMN authsync.destinations.condition IS 'A jq expression that must be true of a change; NULL: none.';
+
+COMMENT ON COLUMN authsync.destinations.holdback IS 'How long a deletion is held back, from its commit; it is not sent at all if the record is restored meanwhile. NULL: it is sent at once.';
 
 COMMENT ON COLUMN authsync.destinations.options IS 'Settings of its type that are not secret.';
 
@@ -3037,6 +3243,8 @@ CREATE VIEW authsync.destination_health AS
     w.oldest_waiting_at,
     w.retrying,
     w.failed,
+    w.held,
+    (w.held_from + COALESCE(d.holdback, '00:00:00'::interval)) AS held_until,
     f.last_success_at,
     f.failing_since,
     f.breaker_open_until,
@@ -3048,22 +3256,24 @@ CREATE VIEW authsync.destination_health AS
      CROSS JOIN LATERAL ( SELECT LEAST((b.deliveries + u.deliveries), (10000)::bigint) AS waiting,
             LEAST(u.changed_at, r.changed_at) AS oldest_waiting_at,
             r.deliveries AS retrying,
-            x.deliveries AS failed
-           FROM (((( SELECT count(*) AS deliveries
+            x.deliveries AS failed,
+            h.deliveries AS held,
+            h.held_from
+           FROM ((((( SELECT count(*) AS deliveries
                    FROM ( SELECT
                            FROM authsync.deliveries o_1
                           WHERE ((o_1.destination_id = d.id) AND (o_1.state = 'blocked'::text))
                          LIMIT 10000) o) b
              CROSS JOIN ( SELECT count(*) AS deliveries,
                     min(o.changed_at) AS changed_at
-                   FROM ( SELECT o_1.changed_at
+                   FROM ( SELECT COALESCE(o_1.released_at, o_1.changed_at) AS changed_at
                            FROM authsync.deliveries o_1
                           WHERE ((o_1.destination_id = d.id) AND (o_1.state = 'ready'::text))
                           ORDER BY o_1.change_id
                          LIMIT 10000) o) u)
              CROSS JOIN ( SELECT count(*) AS deliveries,
                     min(o.changed_at) AS changed_at
-                   FROM ( SELECT o_1.changed_at
+                   FROM ( SELECT COALESCE(o_1.released_at, o_1.changed_at) AS changed_at
                            FROM authsync.deliveries o_1
                           WHERE ((o_1.destination_id = d.id) AND (o_1.state = 'retrying'::text))
                          LIMIT 10000) o) r)
@@ -3071,7 +3281,14 @@ CREATE VIEW authsync.destination_health AS
                    FROM ( SELECT
                            FROM authsync.deliveries o_1
                           WHERE ((o_1.destination_id = d.id) AND (o_1.state = 'failed'::text))
-                         LIMIT 10000) o) x)) w)
+                         LIMIT 10000) o) x)
+             CROSS JOIN ( SELECT count(*) AS deliveries,
+                    min(o.held_from) AS held_from
+                   FROM ( SELECT o_1.held_from
+                           FROM authsync.deliveries o_1
+                          WHERE ((o_1.destination_id = d.id) AND (o_1.state = 'held'::text) AND (o_1.held_from IS NOT NULL))
+                          ORDER BY o_1.held_from
+                         LIMIT 10000) o) h)) w)
      LEFT JOIN LATERAL ( SELECT (q.metadata #>> '{output,wait_reason}'::text[]) AS wait_reason
            FROM (authsync.job_requests k
              JOIN authsync.river_job q ON (((q.id = k.job_id) AND (q.state <> 'running'::authsync.river_job_state))))
@@ -3085,11 +3302,15 @@ COMMENT ON VIEW authsync.destination_health IS 'For each destination whether its
 
 COMMENT ON COLUMN authsync.destination_health.waiting IS 'Deliveries that wait for their turn; 10000 stands for as many or more, as in the other counts.';
 
-COMMENT ON COLUMN authsync.destination_health.oldest_waiting_at IS 'When the oldest change that is not delivered was made; NULL: all are.';
+COMMENT ON COLUMN authsync.destination_health.oldest_waiting_at IS 'When the oldest change that is not delivered was made, or was released if it was held; NULL: all are.';
 
 COMMENT ON COLUMN authsync.destination_health.retrying IS 'Deliveries that failed and are tried again by jobs of their own.';
 
 COMMENT ON COLUMN authsync.destination_health.failed IS 'Deliveries that were given up; see authsync.delivery_failures.';
+
+COMMENT ON COLUMN authsync.destination_health.held IS 'Deletions that are held back, and later changes of their records.';
+
+COMMENT ON COLUMN authsync.destination_health.held_until IS 'When the first of these is sent; NULL: none is held.';
 
 COMMENT ON COLUMN authsync.destination_health.breaker_open_until IS 'The circuit breaker is open: it is tried again then; NULL: it is closed.';
 
@@ -4691,6 +4912,8 @@ CREATE INDEX deliveries_failed_idx ON authsync.deliveries USING btree (destinati
 
 CREATE INDEX deliveries_finished_idx ON authsync.deliveries USING btree (project_id, finished_at) WHERE (state = ANY (ARRAY['delivered'::text, 'coalesced'::text, 'cancelled'::text]));
 
+CREATE INDEX deliveries_held_idx ON authsync.deliveries USING btree (destination_id, state, held_from) WHERE ((held_from IS NOT NULL) AND (state = ANY (ARRAY['held'::text, 'cancelled'::text])));
+
 CREATE INDEX deliveries_project_idx ON authsync.deliveries USING btree (project_id, destination_id, id NULLS FIRST);
 
 CREATE INDEX deliveries_ready_idx ON authsync.deliveries USING btree (destination_id, change_id) WHERE (state = 'ready'::text);
@@ -4705,9 +4928,11 @@ CREATE INDEX deliveries_type_idx ON authsync.deliveries USING btree (project_id,
 
 CREATE UNIQUE INDEX deliveries_under_way_key ON authsync.deliveries USING btree (destination_id, order_key) WHERE (state = ANY (ARRAY['ready'::text, 'retrying'::text]));
 
-CREATE INDEX deliveries_unfinished_idx ON authsync.deliveries USING btree (record_id, record_type, destination_id, change_id) WHERE (state = ANY (ARRAY['blocked'::text, 'ready'::text, 'retrying'::text]));
+CREATE INDEX deliveries_unfinished_idx ON authsync.deliveries USING btree (record_id, record_type, destination_id, change_id) WHERE (state = ANY (ARRAY['held'::text, 'blocked'::text, 'ready'::text, 'retrying'::text]));
 
 CREATE INDEX deliveries_user_idx ON authsync.deliveries USING btree (project_id, user_id, id);
+
+CREATE INDEX deliveries_withheld_idx ON authsync.deliveries USING btree (record_id, record_type, destination_id, change_id) WHERE ((held_from IS NOT NULL) AND (state = ANY (ARRAY['held'::text, 'cancelled'::text])));
 
 CREATE INDEX erasures_project_id_idx ON authsync.erasures USING btree (project_id, requested_at DESC, id);
 

@@ -14,7 +14,7 @@ const (
 	BacklogChanges = 5
 )
 
-// Backlog makes a destination for which a change of each user is ready and four are blocked.
+// Backlog makes a destination for which a change of each user is ready and four are blocked. As many deletions of other users are held.
 func Backlog(tb testing.TB, db *pgxpool.Pool, projectID uuid.UUID, name string) uuid.UUID {
 	tb.Helper()
 	id := uuid.New()
@@ -25,6 +25,15 @@ func Backlog(tb testing.TB, db *pgxpool.Pool, projectID uuid.UUID, name string) 
 	exec(`INSERT INTO authsync.destinations (id, project_id, name, type, secrets_sealed) VALUES ($1, $2, $3, 'webhook', '')`, id, projectID, name)
 	exec(`INSERT INTO authsync.destination_progress (destination_id, cursor) VALUES ($1, 0)`, id)
 	exec(`SELECT authsync.relay_page($1, 0, $2, `+ChangesOf+`, now())`, id, BacklogUsers*BacklogChanges, 1, BacklogUsers*BacklogChanges, BacklogUsers)
+	// As many users are deleted, which is held back.
+	exec(`
+		SELECT authsync.add_past_deliveries($1, (
+			SELECT jsonb_agg(jsonb_build_object(
+				'change_id', 1000000 + i, 'record_type', 'user', 'record_id', format('held-%s', i), 'user_id', format('held-%s', i),
+				'order_key', format('user:held-%s', i), 'event_type', 'user.deleted', 'changed', ARRAY['deleted_at'], 'changed_at', now(),
+				'held_from', now()
+			))
+			FROM generate_series(1, $2::bigint) AS i), now(), NULL)`, id, BacklogUsers*BacklogChanges)
 	return id
 }
 

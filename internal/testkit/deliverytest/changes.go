@@ -115,3 +115,14 @@ func (b *Bundle) ApplyEvents(tb testing.TB, events ...mirror.Event) {
 		events = events[n:]
 	}
 }
+
+// SetHoldback sets how long a destination is not told of deletions; 0: it is told at once.
+func (b *Bundle) SetHoldback(tb testing.TB, id uuid.UUID, holdback time.Duration) {
+	tb.Helper()
+	var held *time.Duration
+	if holdback > 0 {
+		held = &holdback
+	}
+	_, err := b.Control.Exec(tb.Context(), `UPDATE authsync.destinations SET holdback = $2 WHERE id = $1`, id, held)
+	require.NoError(tb, err)
+}

@@ -58,6 +58,13 @@ func loadPlanned(t *testing.T, conn *pgx.Conn, users int) {
 			'membership.updated', '{role}', now(), 'mevt-' || i, 'blocked'
 		FROM `+destinations+`, generate_series(0, 2 * $2::int - 1) AS i
 		ON CONFLICT DO NOTHING`, planProject(), users)
+	// As many users are deleted, which is held back.
+	exec(`
+		INSERT INTO authsync.deliveries (project_id, destination_id, change_id, record_type, record_id, user_id, order_key, event_type, changed, changed_at,
+			event_id, state, held_from)
+		SELECT $1, d.id, 700000 + i, 'user', 'held-' || i, 'held-' || i, 'user:held-' || i, 'user.deleted', '{deleted_at}', now(), 'hevt-' || i, 'held', now()
+		FROM `+destinations+`, generate_series(0, $2::int - 1) AS i
+		ON CONFLICT DO NOTHING`, planProject(), users)
 	exec(`
 		INSERT INTO authsync.external_ids (destination_id, record_type, record_id, external_id)
 		SELECT d.id, 'user', format('user-%s', i), i::text FROM `+destinations+`, generate_series(0, $1::int - 1) AS i ON CONFLICT DO NOTHING`, users)
@@ -78,7 +85,7 @@ func loadPlanned(t *testing.T, conn *pgx.Conn, users int) {
 // Plans is what statements may be asked about.
 type Plans struct {
 	DestinationID, ProjectID uuid.UUID
-	Ready, Failed            []int64 // deliveries; a last one does not exist
+	Ready, Failed, Held      []int64 // deliveries; a last one does not exist
 }
 
 // Statement runs a statement in a transaction that is rolled back.
@@ -110,6 +117,7 @@ func findPlanned(t *testing.T, conn *pgx.Conn) *Plans {
 	}
 	p.Ready = find(`SELECT o.id FROM authsync.deliveries AS o WHERE o.destination_id = $1 AND o.state = 'ready' ORDER BY o.change_id LIMIT 20`)
 	p.Failed = find(`SELECT o.id FROM authsync.deliveries AS o WHERE o.destination_id = $1 AND o.state = 'failed' ORDER BY o.record_id LIMIT 20`)
+	p.Held = find(`SELECT o.id FROM authsync.deliveries AS o WHERE o.destination_id = $1 AND o.state = 'held' ORDER BY o.record_id LIMIT 20`)
 	return p
 }
 

@@ -37,7 +37,6 @@ func avoided() []vocabulary.Word {
 		{Not: "says", Anywhere: true, Say: "fields"},
 		// destinations and deliveries
 		{Not: "told", Anywhere: true, Say: "delivered, notified"},
-		{Not: "held", Say: "blocked"},
 		{Not: "held_back", Anywhere: true, Say: "deletions_blocked_reason"},
 		{Not: "holds_back", Anywhere: true, Say: "blocked_deliveries"},
 		{Not: "relayed_to", Say: "cursor"},

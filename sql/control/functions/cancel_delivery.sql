@@ -1,5 +1,6 @@
 -- cancel_delivery ends a delivery that is not finished, or failed. One that is on its way
--- right now may arrive all the same.
+-- right now may arrive all the same. Of a held deletion the destination never hears, nor of the later
+-- changes of the record that are held with it.
 --
 -- Repeatable: yes.
 -- Order:      the next delivery with its order key goes.
@@ -16,7 +17,7 @@ SET enable_seqscan = off
 AS $fn$
 DECLARE
     v_destination_id uuid;
-    v_order_key      text;
+    v_was            authsync.deliveries;
     v_state          text;
 BEGIN
     SELECT d.destination_id INTO v_destination_id
@@ -24,15 +25,28 @@ BEGIN
     WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id;
     PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = v_destination_id FOR UPDATE;
 
+    SELECT d.* INTO v_was
+    FROM authsync.deliveries AS d
+    WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id;
     UPDATE authsync.deliveries AS d
     SET state = 'cancelled', next_attempt_at = NULL, finished_at = p_now
-    WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id AND d.state IN ('blocked', 'ready', 'retrying', 'failed')
-    RETURNING d.order_key, d.state INTO v_order_key, v_state;
+    WHERE d.id = v_was.id AND d.state IN ('held', 'blocked', 'ready', 'retrying', 'failed')
+    RETURNING d.state INTO v_state;
     IF NOT FOUND THEN
-        RETURN (SELECT d.state FROM authsync.deliveries AS d WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id);
+        RETURN v_was.state;
+    END IF;
+    IF v_was.state = 'held' THEN
+        UPDATE authsync.deliveries AS d
+        SET state = 'cancelled', reason = 'the deletion before it was cancelled while it was held back', finished_at = p_now
+        -- By all columns of the index, so that no plan can walk over what else is held.
+        WHERE d.held_from IS NOT NULL AND d.state = 'held'
+          AND (d.record_id, d.record_type, d.destination_id, d.change_id)
+              > (v_was.record_id, v_was.record_type, v_destination_id, v_was.change_id)
+          AND (d.record_id, d.record_type, d.destination_id, d.change_id)
+              <= (v_was.record_id, v_was.record_type, v_destination_id, 9223372036854775807);
     END IF;
 
-    IF authsync.promote_deliveries(v_destination_id, ARRAY[v_order_key]) > 0 THEN
+    IF authsync.promote_deliveries(v_destination_id, ARRAY[v_was.order_key]) > 0 THEN
         PERFORM authsync.request_delivery(v_destination_id);
     END IF;
     RETURN v_state;

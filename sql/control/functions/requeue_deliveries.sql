@@ -40,7 +40,7 @@ BEGIN
             WHERE (o.record_id, o.record_type, o.destination_id, o.change_id) >= (d.record_id, d.record_type, p_destination_id, 0)
               AND (o.record_id, o.record_type, o.destination_id, o.change_id)
                   <= (d.record_id, d.record_type, p_destination_id, 9223372036854775807)
-              AND o.state IN ('blocked', 'ready', 'retrying')
+              AND o.state IN ('held', 'blocked', 'ready', 'retrying')
             LIMIT 1
         ) AS u ON true
         -- Written so that only the index on id can be used.
@@ -54,6 +54,7 @@ BEGIN
         UPDATE authsync.deliveries AS d
         SET state           = 'blocked',
             order_key       = c.order_key,
+            held_from       = NULL,
             attempts        = 0,
             deferrals       = 0,
             deferred_at     = NULL,

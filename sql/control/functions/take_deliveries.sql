@@ -9,7 +9,9 @@
 -- Result:     at most p_limit deliveries, none of those in p_except; none unless the
 --             destination is active. With p_id only that one, if it is in p_in_state.
 --             as_of: the change up to which the record may be sent: that before the first of its
---             pending ones that is not included, or the one up to which deliveries have been made;
+--             pending ones that is not included, or of a deletion that is held back, or the one up to which
+--             deliveries have been made;
+--             changed_at: since when it has waited, which is when it was released if it was held;
 --             begun: part of it may have arrived already; see begin_deliveries.
 CREATE OR REPLACE FUNCTION authsync.take_deliveries(
     p_destination_id uuid,
@@ -65,8 +67,10 @@ BEGIN
         h.id, h.project_id, h.change_id,
         least(h.first_change_id, h.change_id, u.first_change_id),
         greatest(h.change_id, u.last_change_id),
-        coalesce(later.change_id - 1, f.cursor),
-        h.record_type, h.record_id, h.event_type, h.changed, h.changed_at, h.state, h.attempts, h.begun OR coalesce(u.begun, false),
+        -- That waiting one may begin with a deletion that it undoes.
+        least(coalesce(least(later.first_change_id, later.change_id) - 1, f.cursor), withheld.change_id - 1),
+        h.record_type, h.record_id, h.event_type, h.changed, coalesce(h.released_at, h.changed_at), h.state, h.attempts,
+        h.begun OR coalesce(u.begun, false),
         coalesce(u.ids, '{}'), l.external_id
     FROM (
         (SELECT d.*
@@ -95,7 +99,7 @@ BEGIN
         LIMIT 1
     ) AS other ON true
     LEFT JOIN LATERAL (
-        SELECT w.change_id
+        SELECT w.change_id, w.first_change_id
         FROM authsync.deliveries AS w
         -- By all columns of the index, so that no plan can walk over what else waits.
         WHERE p_states AND other.change_id IS NOT NULL AND w.state = 'blocked'
@@ -127,6 +131,18 @@ BEGIN
         ) AS o
         WHERE p_states
     ) AS u ON true
+    -- A deletion that it is not to hear of, or not yet, must not show in an earlier change either.
+    LEFT JOIN LATERAL (
+        SELECT w.change_id
+        FROM authsync.deliveries AS w
+        WHERE p_states AND w.held_from IS NOT NULL AND w.state IN ('held', 'cancelled')
+          AND (w.record_id, w.record_type, w.destination_id, w.change_id)
+              > (h.record_id, h.record_type, p_destination_id, greatest(h.change_id, u.last_change_id))
+          AND (w.record_id, w.record_type, w.destination_id, w.change_id)
+              <= (h.record_id, h.record_type, p_destination_id, 9223372036854775807)
+        ORDER BY w.record_id, w.record_type, w.destination_id, w.change_id
+        LIMIT 1
+    ) AS withheld ON true
     ORDER BY CASE WHEN h.id = v_scout THEN v_first ELSE h.change_id END, h.change_id;
 END;
 $fn$;
