@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -122,19 +121,12 @@ leaves that out.`,
 			if err != nil {
 				return err
 			}
-			order := client.CloneOrder{Mode: cloneFollowing}
+			var order client.CloneOrder
 			switch {
 			case still:
 				order.Mode = cloneStill
-			case !follow:
-				p, err := c.Project(cmd.Context(), args[0])
-				if err != nil {
-					return err
-				}
-				if p.Clone == nil {
-					return fmt.Errorf("project %s is no clone: authsync projects clone makes one", p.Name)
-				}
-				order.Mode = p.Clone.Mode
+			case follow:
+				order.Mode = cloneFollowing
 			}
 			if noCopy {
 				copying := false

@@ -37,6 +37,7 @@ func controlChecks() []controlCheck {
 		{"retention", "nothing is kept for longer than it may", conditions(watch.OverdueRetention)},
 		{"destinations", "none is stopped or failing", conditions(watch.Destinations)},
 		{"sync runs", "none failed or is late", conditions(watch.SyncRuns, watch.OverdueReconciles)},
+		{"clones", "all follow their projects", conditions(watch.ClonesBehind)},
 		{"refreshes", "none was given up", refreshes},
 		{"webhooks", "those that authsync sets up are ready", webhooks},
 		{"accounts", "events are of the account that is read", otherAccounts},

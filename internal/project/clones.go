@@ -84,7 +84,7 @@ const (
 	// A copy that is under way begins anew: a later request may have been made because of what was copied already.
 	setClone = `
 		UPDATE authsync.clones AS c
-		SET mode = $2, phase = CASE WHEN $3 THEN 'begin' ELSE 'still' END, place = NULL, steps = c.steps + 1, wait_reason = NULL,
+		SET mode = coalesce(nullif($2, ''), c.mode), phase = CASE WHEN $3 THEN 'begin' ELSE 'still' END, place = NULL, steps = c.steps + 1, wait_reason = NULL,
 		    updated_at = clock_timestamp()
 		WHERE c.project_id = $1`
 
@@ -188,14 +188,14 @@ func (s *Store) Clones(ctx context.Context, projects ...uuid.UUID) (map[uuid.UUI
 	return found, nil
 }
 
-// SetClone has a clone copied in full once more, and then follow its source or stand still. Without copying, which is possible only
+// SetClone has a clone copied in full once more, and then follow its source or stand still; with an empty mode, as before. Without copying, which is possible only
 // to stand still, it stops as it is. Errors: ErrNoProject, ErrNoClone, fault.Invalid, fault.WrongState.
 func (s *Store) SetClone(ctx context.Context, projectID uuid.UUID, mode string, copying bool) error {
 	switch {
-	case mode != CloneFollowing && mode != CloneStill:
+	case mode != CloneFollowing && mode != CloneStill && mode != "":
 		return invalid("mode is %.40q: must be following or still", mode)
-	case !copying && mode == CloneFollowing:
-		return invalid("copy is false: a clone that follows its source is copied first; it can only be left out to stand still")
+	case !copying && mode != CloneStill:
+		return invalid("copy is false: that is for mode still only; a clone that follows its source is copied first")
 	}
 	return pgdb.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := lockTheProject(ctx, tx, projectID); err != nil {

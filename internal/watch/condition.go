@@ -29,6 +29,7 @@ const (
 	SyncRunStuck        = "sync_run_stuck"
 	ReconcileOverdue    = "reconcile_overdue"
 	DeletionsBlocked    = "deletions_blocked"
+	CloneBehind         = "clone_behind"
 	KeyExpiring         = "key_expiring"
 	ClockSkew           = "clock_skew"
 	DatabaseSize        = "database_size"
@@ -79,6 +80,7 @@ func conditions() []condition {
 		{[]string{DestinationStopped, DestinationFailing, DestinationOverdue}, Destinations, true},
 		{[]string{SyncRunFailed, SyncRunStuck, DeletionsBlocked}, SyncRuns, true},
 		{[]string{ReconcileOverdue}, OverdueReconciles, true},
+		{[]string{CloneBehind}, ClonesBehind, true},
 		{[]string{KeyExpiring}, ExpiringKeys, true},
 		{[]string{ClockSkew}, Clocks, true},
 		{[]string{DatabaseSize}, databaseSize, false},

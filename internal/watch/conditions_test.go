@@ -169,6 +169,20 @@ func alarms() []alarm {
 			"the reconcile of clerk in project shop has been due for more than 10 minutes",
 		},
 		{
+			watch.CloneBehind, "",
+			sql(`INSERT INTO authsync.clones (project_id, source_project_id, source_name, mode, phase, caught_up_at, wait_reason)
+				VALUES ($1, $1, 'shop', 'following', 'following', $2::timestamptz - interval '16 minutes', 'the source''s database cannot be used now')`),
+			plain(`UPDATE authsync.clones SET caught_up_at = now() + interval '1 hour'`),
+			"a clone of shop, has not been up to date since",
+		},
+		{
+			watch.CloneBehind, "",
+			sql(`INSERT INTO authsync.clones (project_id, source_project_id, source_name, mode, updated_at)
+				VALUES ($1, $1, 'shop', 'still', $2::timestamptz - interval '16 minutes')`),
+			plain(`UPDATE authsync.clones SET phase = 'still'`),
+			"the copy of project shop into its clone shop has made no step since",
+		},
+		{
 			watch.KeyExpiring, "5d6b3c1e-0000-4000-8000-000000000002",
 			sql(`INSERT INTO authsync.api_keys (id, project_id, name, hint, key_hash, role, expires_at, last_used_at)
 				VALUES ('5d6b3c1e-0000-4000-8000-000000000002', $1, 'ci', 'capy_live_ab', 'x', 'admin', $2::timestamptz + interval '13 days', $2)`),

@@ -48,7 +48,7 @@ type CloneOf struct {
 
 // CloneOrder asks for a clone to be copied in full once more, and says what it does then.
 type CloneOrder struct {
-	Mode string `json:"mode"`           // following or still
+	Mode string `json:"mode,omitempty"` // following or still; empty: as before
 	Copy *bool  `json:"copy,omitempty"` // false: it stands still at once, as it is
 }
 
