@@ -45,10 +45,11 @@
 //	                      authsync backfill or reconcile … --cancel.
 //	refresh_users,        retry: continues. cancel, delete: a new job follows within seconds.
 //	repair_mirror,
-//	provision_webhook
+//	provision_webhook,
+//	copy_mirror
 //	maintain_inbox, prune_inbox, rescue_deliveries, prune_deliveries, prune_mirrors,
-//	schedule_reconciles, check_mirrors,
-//	check_webhooks        recur by themselves.
+//	schedule_reconciles, check_mirrors, check_webhooks,
+//	look_at_clones        recur by themselves.
 //
 // A running job can only be asked to stop, and cannot be deleted. Pausing a queue holds back all of its
 // jobs, of all projects; webhooks are still accepted.
