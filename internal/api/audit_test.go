@@ -69,16 +69,16 @@ func TestActionsHaveNames(t *testing.T) {
 	t.Parallel()
 	const one = "/projects/{project}"
 	for call, want := range map[string]string{
-		"POST /projects":                                             "project.create",
-		"PATCH " + one:                                               "project.update",
-		"DELETE " + one:                                              "project.delete",
-		"PUT " + one + "/clone":                                      "clone.update",
+		"POST /projects": "project.create",
+		"PATCH " + one:   "project.update",
+		"DELETE " + one:  "project.delete",
 		"PUT " + one + "/integrations/{provider}":                    "integration.update",
 		"DELETE " + one + "/integrations/{provider}":                 "integration.delete",
 		"POST " + one + "/integrations/{provider}/backfill":          "backfill.start",
 		"DELETE " + one + "/integrations/{provider}/reconcile":       "reconcile.cancel",
 		"POST " + one + "/integrations/{provider}/redeliver":         "integration.redeliver",
 		"POST " + one + "/grants":                                    "grant.create",
+		"PUT " + one + "/clone":                                      "clone.update",
 		"POST " + one + "/events/replay":                             "event.replay",
 		"POST " + one + "/events/{event}/replay":                     "event.replay",
 		"POST " + one + "/records/{record_type}/{record_id}/refresh": "record.refresh",
