@@ -26,7 +26,7 @@ import (
 
 // Parts are what there is to measure.
 func Parts() []string {
-	return []string{"receive", "apply", "backfill", "deliver", "outage", "dashboard"}
+	return []string{"receive", "apply", "backfill", "deliver", "outage", "dashboard", "retention"}
 }
 
 // Config says what to measure. The zero value measures everything in about half an hour.
@@ -51,7 +51,8 @@ type Config struct {
 	// Steady is how many events are sent at a light load, twenty a second: 900.
 	Steady int
 	// Inbox, Deliveries and Projects are how many messages and deliveries the large project has while the dashboard is
-	// opened, and how many projects there are besides: 10,000,000, 1,000,000 and 100.
+	// opened, and how many projects there are besides: 10,000,000, 1,000,000 and 100. Retention is measured with as many
+	// messages of these projects.
 	Inbox, Deliveries, Projects int
 	// Repeat is how often each page of the dashboard is opened: 30.
 	Repeat int
@@ -104,7 +105,7 @@ func Run(ctx context.Context, w io.Writer, config Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, e.close(ctx)) }()
 	fmt.Fprintln(w, describeMachine(ctx, e))
-	for i, measure := range []func(context.Context, io.Writer, Config) error{e.receiving, e.applying, e.backfilling, e.delivering, e.outages, e.dashboards} {
+	for i, measure := range []func(context.Context, io.Writer, Config) error{e.receiving, e.applying, e.backfilling, e.delivering, e.outages, e.dashboards, e.retaining} {
 		if part := Parts()[i]; config.Only == "" || config.Only == part {
 			if err := measure(ctx, w, config); err != nil {
 				return fmt.Errorf("measure %s: %w", part, err)

@@ -36,6 +36,18 @@ func TestRunMeasuresTheRoadAndTheWayBesideIt(t *testing.T) {
 	require.NotContains(t, text, "NaN")
 }
 
+// What is gone says that each phase did what it measures.
+func TestRetentionIsMeasured(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	err := measure.Run(t.Context(), &out, measure.Config{Only: "retention", Duration: 60 * time.Millisecond, Inbox: 3000, Projects: 3})
+	require.NoError(t, err, out.String())
+	text := out.String()
+	require.Regexp(t, `(?m)^ +a day is dropped +[\d.]+ ms +1000 +`, text)
+	require.Regexp(t, `(?m)^ +a day is rewritten for one project that keeps it +[\d.]+ ms +950 +`, text)
+	require.Regexp(t, `(?m)^ +a project that keeps one day is pruned from a day of all +[\d.]+ ms +50 +`, text)
+}
+
 func TestRunStopsWhenAsked(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
