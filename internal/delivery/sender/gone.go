@@ -18,7 +18,7 @@ const (
 	becauseRepairing = "the project's database has lost this change and is being repaired: it is sent once the change is restored"
 	becauseLost      = "the project's database lost this change, because it was restored or its mirror was recreated, and the repair did not restore it: " +
 		"newer events superseded it, or it came from no message. Compare with the current record, and replay that: authsync destinations replay"
-	becauseGone = "the change is no longer in the project's database: somebody has removed it from capydb_auth.changes. " +
+	becauseGone = "the change is no longer in the project's database: its retention is over, or somebody has removed it from capydb_auth.changes. " +
 		"The next change is sent; cancel this delivery"
 )
 

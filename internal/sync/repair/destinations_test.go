@@ -382,7 +382,7 @@ func TestDeliveryWhoseChangeIsGone(t *testing.T) {
 		t.Parallel()
 		b, _, end := setupPaused(t)
 		exec(t, b.project, `DELETE FROM capydb_auth.changes`)
-		require.Contains(t, end(), "failed the change is no longer in the project's database: somebody has removed it")
+		require.Contains(t, end(), "failed the change is no longer in the project's database: its retention is over, or somebody has removed it")
 	})
 	t.Run("AndIsTakenUpAgainByAPerson", func(t *testing.T) {
 		t.Parallel()
