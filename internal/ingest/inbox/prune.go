@@ -26,7 +26,7 @@ import (
 // nothing is deleted before the transaction that puts a complete copy in place.
 type Pruner struct {
 	Pool *pgxpool.Pool // the control database
-	Log  *slog.Logger
+	Log  *slog.Logger  // nil means none
 	// Default is how long messages of projects without a setting are kept; 0 means forever.
 	Default time.Duration
 	// Batch is the number of messages per transaction; 0 means 1000.
@@ -76,6 +76,9 @@ const selectRetention = `
 func (p Pruner) Prune(ctx context.Context) error {
 	if p.Now == nil {
 		p.Now = time.Now
+	}
+	if p.Log == nil {
+		p.Log = slog.New(slog.DiscardHandler)
 	}
 	if p.Batch == 0 {
 		p.Batch = pruneBatch
@@ -147,7 +150,7 @@ func (p *Pruner) drop(ctx context.Context, one partition, now time.Time) error {
 	if err != nil || !dropped {
 		return err
 	}
-	p.log(ctx, one, "inbox_day_dropped")
+	p.Log.InfoContext(ctx, "inbox_day_dropped", one.attributes()...)
 	return p.Step(StepDropped)
 }
 
@@ -183,7 +186,7 @@ func (p *Pruner) rewrite(ctx context.Context, one partition, now time.Time) erro
 			return err
 		}
 		if done {
-			p.log(ctx, one, "inbox_day_rewritten")
+			p.Log.InfoContext(ctx, "inbox_day_rewritten", one.attributes()...)
 			return p.Step(StepFinished)
 		}
 		again, err := p.again(ctx, one.Suffix, now)
@@ -257,10 +260,11 @@ func (p *Pruner) locked(ctx context.Context, call string, args ...any) (done boo
 	return false, err
 }
 
-func (p *Pruner) log(ctx context.Context, one partition, message string) {
-	if p.Log != nil {
-		p.Log.InfoContext(ctx, message, slog.String("day", one.FromDay.Format(time.DateOnly)),
-			slog.Int64("messages_dropped", one.ExpiredMessages), slog.Int64("messages_kept", one.KeptMessages))
+// attributes are those of a line of the log.
+func (one *partition) attributes() []any {
+	return []any{
+		slog.String("day", one.FromDay.Format(time.DateOnly)),
+		slog.Int64("messages_dropped", one.ExpiredMessages), slog.Int64("messages_kept", one.KeptMessages),
 	}
 }
 
