@@ -344,3 +344,46 @@ func TestARewrittenDayIsLikeOthers(t *testing.T) {
 	require.Empty(t, b.left(t))
 	require.Zero(t, value[int64](t, b.pool, `SELECT count(*) FROM authsync.inbox_bounds WHERE from_day = '2026-08-03'`))
 }
+
+// Who keeps a day from the last moment on finds it.
+func TestASettingThatChangesDuringARewrite(t *testing.T) {
+	t.Parallel()
+	b := newPruneBundle(t, map[string]int{"long": 30, "other": 0, "third": 0})
+	for name, messages := range map[string]int{"long": 4, "other": 2, "third": 20} {
+		b.fill(t, b.projects[name], 2, messages)
+	}
+	p, changed := b.pruner(firstDay().AddDate(0, 0, 14)), false
+	p.Step = func(step string) error {
+		if step == inbox.StepFollowed && !changed {
+			changed = true
+			exec(t, b.pool, `UPDATE authsync.projects SET keep_inbox = 30 WHERE name = 'other'`)
+		}
+		return nil
+	}
+	require.NoError(t, p.Prune(t.Context()))
+	require.True(t, changed)
+	require.Equal(t, "long 2 4 8\nother 2 2 4", b.left(t))
+	require.Empty(t, b.leftovers(t))
+	require.Empty(t, b.miscounted(t))
+}
+
+// What is counted is what there is also halfway.
+func TestWhatIsCountedWhileAProjectIsPruned(t *testing.T) {
+	t.Parallel()
+	b := newPruneBundle(t, map[string]int{"long": 30, "other": 0})
+	b.fill(t, b.projects["long"], 2, 20)
+	b.fill(t, b.projects["other"], 2, 7)
+	p, deleted := b.pruner(firstDay().AddDate(0, 0, 14)), 0
+	p.Step = func(step string) error {
+		if step == inbox.StepDropped { // a day without messages
+			return nil
+		}
+		require.Equal(t, inbox.StepDeleted, step)
+		deleted++
+		require.Empty(t, b.miscounted(t), "after %d batches", deleted)
+		return nil
+	}
+	require.NoError(t, p.Prune(t.Context()))
+	require.Equal(t, 4, deleted, "three, three, one, and none")
+	require.Equal(t, "long 2 20 40", b.left(t))
+}
