@@ -197,6 +197,49 @@ func TestDeliveriesAreListedRetriedAndCancelled(t *testing.T) {
 	b.call(t, http.MethodGet, path+"msg_1", "").refused(t, http.StatusNotFound, "such as 17")
 }
 
+func TestHoldbackIsSetShownAndRemoved(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.project(t, "shop")
+	b.destination(t, "/projects/shop", "app")
+	const path = "/projects/shop/destinations/app"
+	require.Nil(t, b.call(t, http.MethodGet, path, "").body["holdback"])
+	require.Equal(t, "36h", b.call(t, http.MethodPatch, path, `{"holdback": "1h60m34h"}`).body["holdback"])
+	until := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
+	b.outbox.health = admin.Health{Held: 3, HeldUntil: &until}
+	shown := b.call(t, http.MethodPatch, path, `{"fields": ["email"]}`).body
+	require.Equal(t, "36h", shown["holdback"], "what is not given stays")
+	require.Equal(t, []any{3.0, "2026-05-04T10:20:30Z"}, []any{shown["held"], shown["held_until"]})
+	require.Nil(t, b.call(t, http.MethodPatch, path, `{"holdback": null}`).body["holdback"])
+	b.call(t, http.MethodPatch, path, `{"holdback": "721h"}`).refused(t, http.StatusUnprocessableEntity, "from 1m to 720h")
+	b.call(t, http.MethodPatch, path, `{"holdback": 24}`).refused(t, http.StatusUnprocessableEntity, "holdback must be a string")
+}
+
+func TestHeldDeliveriesAreConfirmed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop := b.project(t, "shop")
+	b.destination(t, "/projects/shop", "app")
+	until := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
+	b.outbox.deliveries = []admin.Delivery{{ID: 1, State: "held", HeldUntil: &until}, {ID: 2, State: "delivered"}}
+	const path = "/projects/shop/deliveries/"
+	require.Equal(t, "2026-05-04T10:20:30Z", b.call(t, http.MethodGet, path+"1", "").body["held_until"])
+	require.Equal(t, "ready", b.call(t, http.MethodPost, path+"1/confirm", "").body["state"])
+	b.call(t, http.MethodPost, path+"2/confirm", "").refused(t, http.StatusConflict, "it is not held back")
+	b.call(t, http.MethodPost, path+"3/confirm", "").refused(t, http.StatusNotFound, "no such delivery")
+
+	app, err := b.store.FindDestination(t.Context(), shop.ID, "app")
+	require.NoError(t, err)
+	answer := b.call(t, http.MethodPost, path+"confirm", `{"destination": "app", "user_id": "u", "record_type": "user", "record_id": "u", "event_type": "user.deleted", "dry_run": true}`)
+	require.Equal(t, map[string]any{"matched": 2.0, "confirmed": 3.0, "dry_run": true}, answer.body)
+	require.Equal(t, admin.Confirmation{
+		DestinationID: app.ID, UserID: "u", RecordType: "user", RecordID: "u", EventType: "user.deleted", DryRun: true,
+	}, b.outbox.confirmed)
+	b.call(t, http.MethodPost, path+"confirm", `{"dry_run": true}`).refused(t, http.StatusUnprocessableEntity, "say which deliveries to confirm")
+	b.call(t, http.MethodPost, path+"confirm", `{"destination": "none"}`).refused(t, http.StatusUnprocessableEntity, `no destination "none"`)
+	b.call(t, http.MethodPost, path+"confirm", `{"event_type": "user.renamed"}`).refused(t, http.StatusUnprocessableEntity, "take one of user.created")
+}
+
 func TestWrongInputForDestinationsSaysWhatToChange(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -224,6 +224,13 @@ func TestAPersonIsErasedEverywhere(t *testing.T) {
 	for _, text := range []string{hisID, hisEmail, hisOld, hisName, hisSecret} {
 		require.True(t, strings.Contains(all, text) || strings.Contains(all, fmt.Sprintf("%x", text)), "%s was stored", text)
 	}
+	// A deletion of the person is held back, which the erasure is not.
+	_, err := e.api.ChangeDestination(t.Context(), in.projectID, "hook", map[string]any{"holdback": "24h"})
+	require.NoError(t, err)
+	e.event(t, "user.deleted", hisID, nil)
+	waittest.Until(t, func() bool {
+		return e.count(t, in.controlDB, `SELECT count(*) FROM authsync.deliveries WHERE state = 'held' AND user_id = $1`, hisID) > 0
+	})
 	messages := e.count(t, in.controlDB, `SELECT count(*) FROM authsync.inbox`)
 	outcomes := e.count(t, in.controlDB, `SELECT count(*) FROM authsync.event_outcomes`)
 	deliveries := e.count(t, in.controlDB, `SELECT count(*) FROM authsync.deliveries`)

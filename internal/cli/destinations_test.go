@@ -145,6 +145,10 @@ func TestDestinationCommandsMakeTheirCalls(t *testing.T) {
 		"Delivery":    {[]string{"deliveries", "get", "shop", "17"}, `{"id": 17, "last_response": "no such property"}`, "GET /projects/shop/deliveries/17", ``, "no such property"},
 		"Retry":       {[]string{"deliveries", "retry", "shop", "17", "18"}, `{"id": 18, "state": "ready"}`, "POST /projects/shop/deliveries/18/retry", ``, "ready"},
 		"RetryFailed": {[]string{"deliveries", "retry", "shop", "--failed", "--destination", "crm"}, `{"matched": 2, "requeued": 2}`, "POST /projects/shop/destinations/crm/replay", `{"state": "failed"}`, "Queued again: 2 of 2."},
+		"Confirm":     {[]string{"deliveries", "confirm", "shop", "17"}, `{"id": 17, "state": "ready"}`, "POST /projects/shop/deliveries/17/confirm", ``, "ready"},
+		"ConfirmAll":  {[]string{"deliveries", "confirm", "shop", "--destination", "crm", "--all"}, `{"matched": 2, "confirmed": 3}`, "POST /projects/shop/deliveries/confirm", `{"destination": "crm"}`, "Sent now: 3."},
+		"ConfirmUser": {[]string{"deliveries", "confirm", "shop", "--user", "u", "--dry-run"}, `{"matched": 2, "confirmed": 0, "dry_run": true}`, "POST /projects/shop/deliveries/confirm", `{"user_id": "u", "dry_run": true}`, "Would be sent now: 2."},
+		"Holdback":    {[]string{"destinations", "update", "shop", "crm", "--holdback", "24h"}, d, "PATCH /projects/shop/destinations/crm", `{"holdback": "24h"}`, "paused"},
 		"Cancel":      {[]string{"deliveries", "cancel", "shop", "17", "--yes"}, `{"id": 17, "state": "cancelled"}`, "POST /projects/shop/deliveries/17/cancel", ``, "cancelled"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -207,6 +211,9 @@ func TestWrongDestinationCommandsCostNoCall(t *testing.T) {
 		"ReplayFromMonday":  {[]string{"destinations", "replay", "shop", "app", "--since", "monday"}, "give now, beginning, a time"},
 		"ReplayToMonday":    {[]string{"destinations", "replay", "shop", "app", "--until", "monday"}, "no time"},
 		"RemoveWithoutYes":  {[]string{"destinations", "delete", "shop", "app"}, "--yes"},
+		"ConfirmOfNothing":  {[]string{"deliveries", "confirm", "shop"}, "say which deliveries"},
+		"ConfirmOfAll":      {[]string{"deliveries", "confirm", "shop", "--all"}, "--all goes with --destination"},
+		"ConfirmOfBoth":     {[]string{"deliveries", "confirm", "shop", "1", "--user", "u"}, "not both"},
 		"RetryOfNothing":    {[]string{"deliveries", "retry", "shop"}, "say which deliveries"},
 		"RetryOfAWord":      {[]string{"deliveries", "retry", "shop", "msg_1"}, "such as 17"},
 		"RetryOfBoth":       {[]string{"deliveries", "retry", "shop", "1", "--failed"}, "not both"},

@@ -22,7 +22,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		}, []string{"type", "outcome"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "authsync_delivery_seconds",
-			Help:    "Time from the commit of a change to its delivery, by type of destination.",
+			Help:    "Time from the commit of a change, or the release of a held one, to its delivery, by type of destination.",
 			Buckets: prometheus.ExponentialBuckets(0.005, 3, 14),
 		}, []string{"type"}),
 		halted: prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -131,7 +131,7 @@ func (r *Relay) work(ctx context.Context, job *river.Job[delivery.RelayArgs]) er
 	}
 }
 
-// recheck looks for changes after the project went idle, and requests a job for them. If that
+// recheck looks for changes, and deletions that are due, after the project went idle, and requests a job for them. If that
 // fails, the job runs once more, finds that the project has no job, and requests one.
 func (r *Relay) recheck(ctx context.Context, projectID uuid.UUID) error {
 	standings, err := pgdb.Collect[standing](ctx, r.config.Pool, selectSubscribers, pgdb.Planned, projectID)
@@ -142,7 +142,8 @@ func (r *Relay) recheck(ctx context.Context, projectID uuid.UUID) error {
 		return nil
 	}
 	newest, err := r.config.Feed.ChangeCursor(ctx, projectID, time.Time{})
-	if err == nil && !slices.ContainsFunc(standings, func(f standing) bool { return f.Cursor < newest }) {
+	now := r.config.Now()
+	if err == nil && !slices.ContainsFunc(standings, func(f standing) bool { return f.Cursor < newest || f.isDue(now) }) {
 		return nil
 	}
 	return delivery.RequestRelay(ctx, r.config.Pool, projectID)
@@ -153,14 +154,22 @@ type standing struct {
 	subscription.Subscription
 	delivery.Loss
 
-	Held bool // deletions are held back
+	HeldFrom *time.Time // the earliest of the deletions that are held back; nil: there are none
+}
+
+// isDue reports whether a deletion is held no longer at a time.
+func (f *standing) isDue(at time.Time) bool {
+	if f.HeldFrom == nil {
+		return false
+	}
+	return f.Holdback == nil || !f.HeldFrom.Add(*f.Holdback).After(at)
 }
 
 // A destination whose filter halted stays where it is until a user changes or resumes it. The feed keeps its
 // changes.
 const selectSubscribers = `
 	SELECT ` + subscription.Columns + `, ` + delivery.LossColumns + `,
-		EXISTS (SELECT FROM authsync.deliveries AS h WHERE h.destination_id = d.id AND h.state = 'held' AND h.held_from IS NOT NULL) AS held
+		(SELECT min(h.held_from) FROM authsync.deliveries AS h WHERE h.destination_id = d.id AND h.state = 'held') AS held_from
 	FROM authsync.destinations AS d
 	JOIN authsync.destination_progress AS f ON f.destination_id = d.id` + delivery.LossJoin + `
 	WHERE d.project_id = $1 AND NOT d.filter_halted

@@ -16,7 +16,7 @@ const releasePage = 500
 func (r *Relay) releaseDue(ctx context.Context, standings []standing, ended map[int64]bool, at time.Time) error {
 	for i := range standings {
 		f := &standings[i]
-		for f.Held && ended[f.Cursor] {
+		for f.isDue(at) && ended[f.Cursor] {
 			var n *int64
 			if err := r.config.Pool.QueryRow(ctx, releaseDue, f.ID, at, releasePage).Scan(&n); err != nil {
 				return fmt.Errorf("release what was held back: %w", err)
