@@ -83,9 +83,10 @@ func TestHeldDeletionIsSentWhenItIsDueAndNotBefore(t *testing.T) {
 	t.Parallel()
 	b, s, id := holding(t, destination.Capabilities{})
 	b.Work(t)
-	changed(t, b, quiet(b, user("u1")), quiet(b, membership("o1/u1")), b.Deletion(user("u1")))
+	changed(t, b, quiet(b, user("u1")), quiet(b, membership("o1/u1")))
+	b.Eventually(t, id, "delivered 2")
 	// Nothing else of the user waits for it.
-	changed(t, b, b.Event(record.Ref{Type: record.Session, ID: "s1"}))
+	changed(t, b, b.Deletion(user("u1")), b.Event(record.Ref{Type: record.Session, ID: "s1"}))
 	b.Eventually(t, id, "delivered 3, held 2")
 	require.Equal(t, "user.created u1, membership.created o1/u1, session.created s1", heard(s))
 	health, err := b.Admin.Health(t.Context(), b.ProjectID)
