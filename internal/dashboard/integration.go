@@ -91,6 +91,9 @@ func (d *Dashboard) integrationView(v *visit, data integrationData) (view, error
 	case isNotFound(err):
 		err = nil
 	}
+	if data.KeySet() != "" { // the last click is about a secret
+		data.Setup.Clicks = data.Setup.Clicks[:len(data.Setup.Clicks)-1]
+	}
 	if data.Integration != nil {
 		data.Options = optionsOf(data.Integration.Options)
 	}

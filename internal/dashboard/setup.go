@@ -128,7 +128,7 @@ func setupOfDefinition(providerName string) setup {
 		"Open the dashboard of " + provider.Title(providerName) + ", and add a webhook.",
 		"Paste the webhook URL.",
 		what,
-		"Copy the signing secret into the form below, unless the definition has a key set.",
+		"Copy the signing secret into the form below.",
 	}
 	s := setup{Clicks: clicks, Absent: true}
 	if providerName == workos.Name {

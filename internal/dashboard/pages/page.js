@@ -4,7 +4,7 @@
 
 const every = 3000; // ms between looks for news
 const longest = 120000; // ms between looks, if they fail and the server does not ask for more
-const longestUnbroken = 40; // characters of an id that is kept on a line
+const longestUnbroken = 40; // characters of an id in a table that is kept on a line
 const longestTimer = 2 ** 31 - 1; // ms; browsers take a longer one for none
 const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
@@ -42,7 +42,7 @@ function addCopier(text) {
   });
   if (heading !== null && heading.nextElementSibling?.matches("nav")) heading.nextElementSibling.append(button);
   else text.after(button);
-  if (isSmall && text.textContent.length <= longestUnbroken) { // its sign stays behind it
+  if (text.matches("td *, th *") && text.textContent.length <= longestUnbroken) { // its sign stays behind it
     const both = document.createElement("span");
     both.className = "unbroken";
     text.before(both);

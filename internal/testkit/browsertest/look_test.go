@@ -16,7 +16,7 @@ const root = "../../.."
 // The sizes that pages are looked at in: of a desk and of a phone.
 const (
 	wide, wideHeight     = 1280, 900
-	narrow, narrowHeight = 390, 844
+	narrow, narrowHeight = 360, 780
 )
 
 // axe is the source of axe-core, of the version that the Makefile names.
