@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	planUsers   = 800 // each has 5 changes and as many events in the ledger
+	planUsers   = 2500 // each has 5 changes and as many events in the ledger
 	planChanges = 5
 	planItems   = 20 // what a statement is asked about
 )
@@ -204,8 +204,8 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 		"List":           inOrder(mirror.SelectUsers, "user-3", planItems),
 		"ListByEmail":    inOrder(mirror.SelectByEmail, "", planItems, "7@example.com"),
 		"OpenFindings":   run(mirror.SelectOpen, mirror.Planned, projectID(), "auth0", "user", true, true, planItems),
-		"History":        run(mirror.SelectChanges, "user", "user-7", int64(1<<62), 20),
-		"History of one": run(mirror.SelectChanges, mirror.Planned, "membership", "org-7/user-7", int64(1<<62), 20),
+		"History":        inOrder(mirror.SelectChanges, "user", "user-7", int64(1<<62), 20),
+		"History of one": inOrder(mirror.SelectChanges, "membership", "org-7/user-7", int64(1<<62), 20),
 		"EnsureUser":     run(`SELECT capydb_auth.ensure_user('user-7'), capydb_auth.ensure_user('another')`),
 		"SkipChangeIDs":  run(`SELECT capydb_auth.skip_change_ids(1)`),
 		"LookForSurplus": run(`SELECT * FROM capydb_auth.reconcile_orphaned_users($1, 'auth0', now(), true, 'user-3', 20)`, projectID()),
@@ -266,19 +266,20 @@ func textOf(t time.Time) *string {
 	return &text
 }
 
-// rowsRead runs a statement in a transaction that is rolled back, and counts.
-func rowsRead(t *testing.T, conn *pgx.Conn, statement func(t *testing.T, tx pgx.Tx)) int64 {
+// read runs a statement in a transaction that is rolled back, and counts the rows and the blocks of indexes.
+func read(t *testing.T, conn *pgx.Conn, statement func(t *testing.T, tx pgx.Tx)) (rows, blocks int64) {
 	t.Helper()
 	tx, err := conn.Begin(t.Context())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, tx.Rollback(context.Background())) }()
-	before := pgtest.RowsRead(t, tx, "capydb_auth")
+	rowsBefore, blocksBefore := pgtest.RowsRead(t, tx, "capydb_auth"), pgtest.IndexBlocksRead(t, tx, "capydb_auth")
 	statement(t, tx)
-	return pgtest.RowsRead(t, tx, "capydb_auth") - before
+	return pgtest.RowsRead(t, tx, "capydb_auth") - rowsBefore, pgtest.IndexBlocksRead(t, tx, "capydb_auth") - blocksBefore
 }
 
 // A plan is made by what the planner believes of a table, and kept while the table becomes another one. What a
-// statement reads must depend on what it is asked about alone, whatever the planner believes.
+// statement reads must depend on what it is asked about alone, whatever the planner believes. An index that is read from end to end
+// for a column that it does not begin with is seen by its blocks, not by rows.
 func TestNoPlanReadsMoreThanWhatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	analyze := func(t *testing.T, conn *pgx.Conn) {
@@ -304,7 +305,7 @@ func TestNoPlanReadsMoreThanWhatIsAskedFor(t *testing.T) {
 			require.NoError(t, err)
 			for range 7 { // a plan is generic from the sixth time on
 				for _, statement := range hot() {
-					rowsRead(t, conn, statement)
+					read(t, conn, statement)
 				}
 			}
 			loadUsers(t, conn, planUsers)
@@ -345,8 +346,9 @@ func TestNoPlanReadsMoreThanWhatIsAskedFor(t *testing.T) {
 			prepare(t, conn)
 			for name, statement := range hot() {
 				for range 7 {
-					read := rowsRead(t, conn, statement)
-					require.LessOrEqual(t, read, int64(20*planItems), "rows read by %s", name)
+					rows, blocks := read(t, conn, statement)
+					require.LessOrEqual(t, rows, int64(20*planItems), "rows read by %s", name)
+					require.LessOrEqual(t, blocks, int64(60*planItems), "blocks of indexes read by %s", name)
 				}
 			}
 		})

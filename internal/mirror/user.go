@@ -96,7 +96,7 @@ const (
 			ORDER BY c.record_id DESC, c.record_type DESC, c.id DESC
 			LIMIT $4
 		) AS c
-		CROSS JOIN LATERAL (SELECT i.* FROM capydb_auth.record_changes AS i WHERE i.id = c.id LIMIT 1) AS u
+		CROSS JOIN LATERAL (SELECT i.* FROM capydb_auth.record_changes AS i WHERE i.id >= c.id AND i.id <= c.id ORDER BY i.id LIMIT 1) AS u
 		ORDER BY u.id DESC`
 )
 
@@ -128,6 +128,11 @@ func changes(ctx context.Context, tx pgx.Tx, ref record.Ref, before int64, most 
 	}
 	most = min(cmp.Or(most, maxChanges), maxChanges)
 	page = []Change{}
+	for _, setting := range []string{pgdb.FromIndexes, pgdb.InOrder} {
+		if _, err := tx.Exec(ctx, setting); err != nil {
+			return nil, nil, err
+		}
+	}
 	for bytes := 0; len(page) <= most; {
 		atOnce := min(changesAtOnce, most+1-len(page)) // one more tells whether there are older ones
 		next, err := collect[Change](ctx, tx, selectChanges, ref.Type, ref.ID, before, atOnce)

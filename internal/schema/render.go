@@ -78,13 +78,25 @@ func (t recordType) InFeed() []mirroredColumn {
 	return slices.DeleteFunc(slices.Clone(t.Mirrored), func(c mirroredColumn) bool { return c.Name == string(record.Raw) })
 }
 
-// Where returns the condition by which the row i of an event e is found.
-func (t recordType) Where() string {
-	var conditions []string
-	for _, k := range t.Keys {
-		conditions = append(conditions, "i."+k.Name+" = e."+k.From)
+// Where returns the condition by which the row i of an event e is found: a range that only the primary key has in the order of
+// Order. Compared with a constant, the key would be looked for in other indexes that end with it, if the planner believes that
+// they are as small. indent is how far the WHERE is indented.
+func (t recordType) Where(indent int) string {
+	values := make([]string, len(t.Keys))
+	for i, k := range t.Keys {
+		values[i] = "e." + k.From
 	}
-	return strings.Join(conditions, " AND ")
+	key, value := t.Order(), strings.Join(values, ", ")
+	return "(" + key + ") >= (" + value + ")\n" + strings.Repeat(" ", indent) + "  AND (" + key + ") <= (" + value + ")"
+}
+
+// Order returns the key of the row i.
+func (t recordType) Order() string {
+	names := make([]string, len(t.Keys))
+	for i, k := range t.Keys {
+		names[i] = "i." + k.Name
+	}
+	return strings.Join(names, ", ")
 }
 
 func newRecordType(d record.Definition) recordType {

@@ -109,6 +109,7 @@ CREATE FUNCTION capydb_auth.apply_around_locks(p_events capydb_auth.event[]) RET
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -128,12 +129,16 @@ BEGIN
         FROM unnest(p_events) AS e
         LEFT JOIN LATERAL (
             SELECT true AS is_there FROM capydb_auth.organizations AS i
-            WHERE i.id = e.record_id
+            WHERE (i.id) >= (e.record_id)
+              AND (i.id) <= (e.record_id)
+            ORDER BY i.id
             LIMIT 1
         ) AS h ON true
         LEFT JOIN LATERAL (
             SELECT true AS is_taken FROM capydb_auth.organizations AS i
-            WHERE i.id = e.record_id
+            WHERE (i.id) >= (e.record_id)
+              AND (i.id) <= (e.record_id)
+            ORDER BY i.id
             LIMIT 1
             FOR NO KEY UPDATE SKIP LOCKED
         ) AS t ON true
@@ -144,12 +149,16 @@ BEGIN
         FROM unnest(p_events) AS e
         LEFT JOIN LATERAL (
             SELECT true AS is_there FROM capydb_auth.users AS i
-            WHERE i.id = e.record_id
+            WHERE (i.id) >= (e.record_id)
+              AND (i.id) <= (e.record_id)
+            ORDER BY i.id
             LIMIT 1
         ) AS h ON true
         LEFT JOIN LATERAL (
             SELECT true AS is_taken FROM capydb_auth.users AS i
-            WHERE i.id = e.record_id
+            WHERE (i.id) >= (e.record_id)
+              AND (i.id) <= (e.record_id)
+            ORDER BY i.id
             LIMIT 1
             FOR NO KEY UPDATE SKIP LOCKED
         ) AS t ON true
@@ -160,12 +169,16 @@ BEGIN
         FROM unnest(p_events) AS e
         LEFT JOIN LATERAL (
             SELECT true AS is_there FROM capydb_auth.memberships AS i
-            WHERE i.organization_id = e.organization_id AND i.user_id = e.user_id
+            WHERE (i.organization_id, i.user_id) >= (e.organization_id, e.user_id)
+              AND (i.organization_id, i.user_id) <= (e.organization_id, e.user_id)
+            ORDER BY i.organization_id, i.user_id
             LIMIT 1
         ) AS h ON true
         LEFT JOIN LATERAL (
             SELECT true AS is_taken FROM capydb_auth.memberships AS i
-            WHERE i.organization_id = e.organization_id AND i.user_id = e.user_id
+            WHERE (i.organization_id, i.user_id) >= (e.organization_id, e.user_id)
+              AND (i.organization_id, i.user_id) <= (e.organization_id, e.user_id)
+            ORDER BY i.organization_id, i.user_id
             LIMIT 1
             FOR NO KEY UPDATE SKIP LOCKED
         ) AS t ON true
@@ -176,12 +189,16 @@ BEGIN
         FROM unnest(p_events) AS e
         LEFT JOIN LATERAL (
             SELECT true AS is_there FROM capydb_auth.invitations AS i
-            WHERE i.id = e.record_id
+            WHERE (i.id) >= (e.record_id)
+              AND (i.id) <= (e.record_id)
+            ORDER BY i.id
             LIMIT 1
         ) AS h ON true
         LEFT JOIN LATERAL (
             SELECT true AS is_taken FROM capydb_auth.invitations AS i
-            WHERE i.id = e.record_id
+            WHERE (i.id) >= (e.record_id)
+              AND (i.id) <= (e.record_id)
+            ORDER BY i.id
             LIMIT 1
             FOR NO KEY UPDATE SKIP LOCKED
         ) AS t ON true
@@ -192,12 +209,16 @@ BEGIN
         FROM unnest(p_events) AS e
         LEFT JOIN LATERAL (
             SELECT true AS is_there FROM capydb_auth.sessions AS i
-            WHERE i.id = e.record_id
+            WHERE (i.id) >= (e.record_id)
+              AND (i.id) <= (e.record_id)
+            ORDER BY i.id
             LIMIT 1
         ) AS h ON true
         LEFT JOIN LATERAL (
             SELECT true AS is_taken FROM capydb_auth.sessions AS i
-            WHERE i.id = e.record_id
+            WHERE (i.id) >= (e.record_id)
+              AND (i.id) <= (e.record_id)
+            ORDER BY i.id
             LIMIT 1
             FOR NO KEY UPDATE SKIP LOCKED
         ) AS t ON true
@@ -290,6 +311,7 @@ CREATE FUNCTION capydb_auth.apply_invitations(p_events capydb_auth.event[]) RETU
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
     SET enable_tidscan TO 'on'
     AS $$
 #variable_conflict use_column
@@ -364,7 +386,9 @@ BEGIN
                 i.deleted_at,
                 i.raw
             FROM capydb_auth.invitations AS i
-            WHERE i.id = e.record_id
+            WHERE (i.id) >= (e.record_id)
+              AND (i.id) <= (e.record_id)
+            ORDER BY i.id
             LIMIT 1
         ) AS u ON true
         LEFT JOIN LATERAL (
@@ -587,6 +611,7 @@ CREATE FUNCTION capydb_auth.apply_memberships(p_events capydb_auth.event[]) RETU
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
     SET enable_tidscan TO 'on'
     AS $$
 #variable_conflict use_column
@@ -660,14 +685,18 @@ BEGIN
                 i.deleted_at,
                 i.raw
             FROM capydb_auth.memberships AS i
-            WHERE i.organization_id = e.organization_id AND i.user_id = e.user_id
+            WHERE (i.organization_id, i.user_id) >= (e.organization_id, e.user_id)
+              AND (i.organization_id, i.user_id) <= (e.organization_id, e.user_id)
+            ORDER BY i.organization_id, i.user_id
             LIMIT 1
         ) AS u ON true
         LEFT JOIN LATERAL (
-            SELECT i.deleted_at FROM capydb_auth.organizations AS i WHERE i.id = e.organization_id LIMIT 1
+            SELECT i.deleted_at FROM capydb_auth.organizations AS i
+            WHERE i.id >= e.organization_id AND i.id <= e.organization_id ORDER BY i.id LIMIT 1
         ) AS po ON true
         LEFT JOIN LATERAL (
-            SELECT i.deleted_at FROM capydb_auth.users AS i WHERE i.id = e.user_id LIMIT 1
+            SELECT i.deleted_at FROM capydb_auth.users AS i
+            WHERE i.id >= e.user_id AND i.id <= e.user_id ORDER BY i.id LIMIT 1
         ) AS pu ON true
         LEFT JOIN LATERAL (
             SELECT p.inbox_id, p.outcome, p.reason, p.inbox_id = e.inbox_id AND p.inbox_ordinal = e.inbox_ordinal AS is_same
@@ -948,6 +977,7 @@ CREATE FUNCTION capydb_auth.apply_organizations(p_events capydb_auth.event[]) RE
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
     SET enable_tidscan TO 'on'
     AS $$
 #variable_conflict use_column
@@ -1014,7 +1044,9 @@ BEGIN
                 i.deleted_at,
                 i.raw
             FROM capydb_auth.organizations AS i
-            WHERE i.id = e.record_id
+            WHERE (i.id) >= (e.record_id)
+              AND (i.id) <= (e.record_id)
+            ORDER BY i.id
             LIMIT 1
         ) AS u ON true
         LEFT JOIN LATERAL (
@@ -1304,6 +1336,7 @@ CREATE FUNCTION capydb_auth.apply_sessions(p_events capydb_auth.event[]) RETURNS
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
     SET enable_tidscan TO 'on'
     AS $$
 #variable_conflict use_column
@@ -1370,7 +1403,9 @@ BEGIN
                 i.ended_at AS deleted_at,
                 i.raw
             FROM capydb_auth.sessions AS i
-            WHERE i.id = e.record_id
+            WHERE (i.id) >= (e.record_id)
+              AND (i.id) <= (e.record_id)
+            ORDER BY i.id
             LIMIT 1
         ) AS u ON true
         LEFT JOIN LATERAL (
@@ -1575,6 +1610,7 @@ CREATE FUNCTION capydb_auth.apply_users(p_events capydb_auth.event[]) RETURNS TA
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
     SET enable_tidscan TO 'on'
     AS $$
 #variable_conflict use_column
@@ -1653,7 +1689,9 @@ BEGIN
                 i.deleted_at,
                 i.raw
             FROM capydb_auth.users AS i
-            WHERE i.id = e.record_id
+            WHERE (i.id) >= (e.record_id)
+              AND (i.id) <= (e.record_id)
+            ORDER BY i.id
             LIMIT 1
         ) AS u ON true
         LEFT JOIN LATERAL (
@@ -1933,10 +1971,12 @@ BEGIN
             WHERE p.record_type = 'organization' AND i.organization_id = p.record_id
         ) AS m
         LEFT JOIN LATERAL (
-            SELECT i.deleted_at FROM capydb_auth.organizations AS i WHERE i.id = m.organization_id LIMIT 1
+            SELECT i.deleted_at FROM capydb_auth.organizations AS i
+            WHERE i.id >= m.organization_id AND i.id <= m.organization_id ORDER BY i.id LIMIT 1
         ) AS o ON true
         LEFT JOIN LATERAL (
-            SELECT i.deleted_at FROM capydb_auth.users AS i WHERE i.id = m.user_id LIMIT 1
+            SELECT i.deleted_at FROM capydb_auth.users AS i
+            WHERE i.id >= m.user_id AND i.id <= m.user_id ORDER BY i.id LIMIT 1
         ) AS u ON true
         CROSS JOIN LATERAL (SELECT least(m.own_deleted_at, o.deleted_at, u.deleted_at) AS deleted_at) AS s
         WHERE s.deleted_at IS DISTINCT FROM m.deleted_at
@@ -2050,8 +2090,9 @@ BEGIN
         CASE WHEN c.before IS NOT NULL THEN c.after || c.before || jsonb_build_object('raw', c.before_raw) END,
         c.provider, c.event_id, c.event_at, c.changed_at
     FROM unnest(p_ids) AS a (id)
+    -- In order, because the index of records ends with the id, and a plan that is kept might look for it there.
     CROSS JOIN LATERAL (
-        SELECT i.* FROM capydb_auth.changes AS i WHERE i.id = a.id LIMIT 1
+        SELECT i.* FROM capydb_auth.changes AS i WHERE i.id >= a.id AND i.id <= a.id ORDER BY i.id LIMIT 1
     ) AS c
     -- By all columns of the index, so that no plan can walk through the feed by id.
     LEFT JOIN LATERAL (
@@ -2073,6 +2114,7 @@ CREATE FUNCTION capydb_auth.clocks_of_invitations(p_ids text[]) RETURNS TABLE(re
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
     SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
     AS $$
     SELECT
         u.id,
@@ -2088,7 +2130,11 @@ CREATE FUNCTION capydb_auth.clocks_of_invitations(p_ids text[]) RETURNS TABLE(re
     FROM (SELECT DISTINCT a.* FROM unnest(p_ids) AS a (id)) AS a
     -- A look-up that no plan can turn into reading the table.
     CROSS JOIN LATERAL (
-        SELECT i.* FROM capydb_auth.invitations AS i WHERE i.id = a.id LIMIT 1
+        SELECT i.* FROM capydb_auth.invitations AS i
+        WHERE (i.id) >= (a.id)
+          AND (i.id) <= (a.id)
+        ORDER BY i.id
+        LIMIT 1
     ) AS u
     LEFT JOIN LATERAL (
         SELECT v.at, v.sent_at
@@ -2123,6 +2169,7 @@ CREATE FUNCTION capydb_auth.clocks_of_memberships(p_organization_ids text[], p_u
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
     SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
     AS $$
     SELECT
         capydb_auth.membership_id(u.organization_id, u.user_id),
@@ -2138,7 +2185,11 @@ CREATE FUNCTION capydb_auth.clocks_of_memberships(p_organization_ids text[], p_u
     FROM (SELECT DISTINCT a.* FROM unnest(p_organization_ids, p_user_ids) AS a (organization_id, user_id)) AS a
     -- A look-up that no plan can turn into reading the table.
     CROSS JOIN LATERAL (
-        SELECT i.* FROM capydb_auth.memberships AS i WHERE i.organization_id = a.organization_id AND i.user_id = a.user_id LIMIT 1
+        SELECT i.* FROM capydb_auth.memberships AS i
+        WHERE (i.organization_id, i.user_id) >= (a.organization_id, a.user_id)
+          AND (i.organization_id, i.user_id) <= (a.organization_id, a.user_id)
+        ORDER BY i.organization_id, i.user_id
+        LIMIT 1
     ) AS u
     LEFT JOIN LATERAL (
         SELECT v.at, v.sent_at
@@ -2178,6 +2229,7 @@ CREATE FUNCTION capydb_auth.clocks_of_organizations(p_ids text[]) RETURNS TABLE(
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
     SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
     AS $$
     SELECT
         u.id,
@@ -2193,7 +2245,11 @@ CREATE FUNCTION capydb_auth.clocks_of_organizations(p_ids text[]) RETURNS TABLE(
     FROM (SELECT DISTINCT a.* FROM unnest(p_ids) AS a (id)) AS a
     -- A look-up that no plan can turn into reading the table.
     CROSS JOIN LATERAL (
-        SELECT i.* FROM capydb_auth.organizations AS i WHERE i.id = a.id LIMIT 1
+        SELECT i.* FROM capydb_auth.organizations AS i
+        WHERE (i.id) >= (a.id)
+          AND (i.id) <= (a.id)
+        ORDER BY i.id
+        LIMIT 1
     ) AS u
     LEFT JOIN LATERAL (
         SELECT v.at, v.sent_at
@@ -2228,6 +2284,7 @@ CREATE FUNCTION capydb_auth.clocks_of_users(p_ids text[]) RETURNS TABLE(record_i
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
     SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
     AS $$
     SELECT
         u.id,
@@ -2243,7 +2300,11 @@ CREATE FUNCTION capydb_auth.clocks_of_users(p_ids text[]) RETURNS TABLE(record_i
     FROM (SELECT DISTINCT a.* FROM unnest(p_ids) AS a (id)) AS a
     -- A look-up that no plan can turn into reading the table.
     CROSS JOIN LATERAL (
-        SELECT i.* FROM capydb_auth.users AS i WHERE i.id = a.id LIMIT 1
+        SELECT i.* FROM capydb_auth.users AS i
+        WHERE (i.id) >= (a.id)
+          AND (i.id) <= (a.id)
+        ORDER BY i.id
+        LIMIT 1
     ) AS u
     LEFT JOIN LATERAL (
         SELECT v.at, v.sent_at
@@ -2407,6 +2468,7 @@ CREATE FUNCTION capydb_auth.compare_invitations(p_events capydb_auth.event[], p_
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
     AS $$
 #variable_conflict use_column
 BEGIN
@@ -2438,7 +2500,11 @@ BEGIN
     FROM unnest(p_events) AS e
     -- A look-up that no plan can turn into reading the table.
     LEFT JOIN LATERAL (
-        SELECT i AS stored FROM capydb_auth.invitations AS i WHERE i.id = e.record_id LIMIT 1
+        SELECT i AS stored FROM capydb_auth.invitations AS i
+        WHERE (i.id) >= (e.record_id)
+          AND (i.id) <= (e.record_id)
+        ORDER BY i.id
+        LIMIT 1
     ) AS u ON true
     CROSS JOIN LATERAL (
         SELECT
@@ -2537,6 +2603,7 @@ CREATE FUNCTION capydb_auth.compare_memberships(p_events capydb_auth.event[], p_
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
     AS $$
 #variable_conflict use_column
 BEGIN
@@ -2572,7 +2639,11 @@ BEGIN
     FROM unnest(p_events) AS e
     -- A look-up that no plan can turn into reading the table.
     LEFT JOIN LATERAL (
-        SELECT i AS stored FROM capydb_auth.memberships AS i WHERE i.organization_id = e.organization_id AND i.user_id = e.user_id LIMIT 1
+        SELECT i AS stored FROM capydb_auth.memberships AS i
+        WHERE (i.organization_id, i.user_id) >= (e.organization_id, e.user_id)
+          AND (i.organization_id, i.user_id) <= (e.organization_id, e.user_id)
+        ORDER BY i.organization_id, i.user_id
+        LIMIT 1
     ) AS u ON true
     CROSS JOIN LATERAL (
         SELECT
@@ -2671,6 +2742,7 @@ CREATE FUNCTION capydb_auth.compare_organizations(p_events capydb_auth.event[], 
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
     AS $$
 #variable_conflict use_column
 BEGIN
@@ -2702,7 +2774,11 @@ BEGIN
     FROM unnest(p_events) AS e
     -- A look-up that no plan can turn into reading the table.
     LEFT JOIN LATERAL (
-        SELECT i AS stored FROM capydb_auth.organizations AS i WHERE i.id = e.record_id LIMIT 1
+        SELECT i AS stored FROM capydb_auth.organizations AS i
+        WHERE (i.id) >= (e.record_id)
+          AND (i.id) <= (e.record_id)
+        ORDER BY i.id
+        LIMIT 1
     ) AS u ON true
     CROSS JOIN LATERAL (
         SELECT
@@ -2798,6 +2874,7 @@ CREATE FUNCTION capydb_auth.compare_users(p_events capydb_auth.event[], p_rules 
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
     AS $$
 #variable_conflict use_column
 BEGIN
@@ -2829,7 +2906,11 @@ BEGIN
     FROM unnest(p_events) AS e
     -- A look-up that no plan can turn into reading the table.
     LEFT JOIN LATERAL (
-        SELECT i AS stored FROM capydb_auth.users AS i WHERE i.id = e.record_id LIMIT 1
+        SELECT i AS stored FROM capydb_auth.users AS i
+        WHERE (i.id) >= (e.record_id)
+          AND (i.id) <= (e.record_id)
+        ORDER BY i.id
+        LIMIT 1
     ) AS u ON true
     CROSS JOIN LATERAL (
         SELECT
@@ -4108,7 +4189,8 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT i.id, i.record_type, i.record_id, i.provider, i.event_id, i.event_at, i.changed_at, i.kind
         FROM capydb_auth.changes AS i
-        WHERE i.id = p.last_id
+        WHERE i.id >= p.last_id AND i.id <= p.last_id
+        ORDER BY i.id -- as in changes_by_id
         LIMIT 1
     ) AS l
     -- Of an erasure the changes before it are gone.
