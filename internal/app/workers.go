@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/authsync/authsync/internal/config"
 	"github.com/authsync/authsync/internal/delivery/upkeep"
 	"github.com/authsync/authsync/internal/erasure"
 	"github.com/authsync/authsync/internal/ingest/apply"
@@ -32,7 +33,7 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 	}
 	applies := apply.Config{
 		Pool: a.pool, Inbox: a.inbox, Directory: a.directory, Databases: a.databases, Mirrors: a.mirrors, Refreshes: a.refreshes,
-		Log: a.log, Retention: a.settings.InboxRetention, OthersActive: a.sender.OthersActive, Erased: a.mirrors.Erased,
+		Log: a.log, FailuresOnly: a.settings.LogOutcomes == config.FailedOutcomes, Retention: a.settings.InboxRetention, OthersActive: a.sender.OthersActive, Erased: a.mirrors.Erased,
 		Metrics: apply.NewMetrics(a.metrics.registry), Tracer: a.tracer,
 	}
 	repairs := repair.Config{

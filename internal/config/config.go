@@ -74,6 +74,15 @@ func (r Roles) String() string {
 // HTTP reports whether any role serves requests.
 func (r Roles) HTTP() bool { return r.Receiver || r.API }
 
+// LogOutcomes is which outcomes of events have a line in the log.
+type LogOutcomes string
+
+// The values of LogOutcomes.
+const (
+	AllOutcomes    LogOutcomes = "all"
+	FailedOutcomes LogOutcomes = "failed"
+)
+
 // LogFormat is the format of the log.
 type LogFormat string
 
@@ -120,8 +129,9 @@ type Config struct {
 	AlertSlackURLs Secret // separated by commas
 	AlertSecret    Secret
 
-	LogLevel  slog.Level
-	LogFormat LogFormat
+	LogLevel    slog.Level
+	LogFormat   LogFormat
+	LogOutcomes LogOutcomes
 
 	set         map[string]bool
 	secretFiles map[string]string // by the name of the secret

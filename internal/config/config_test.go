@@ -71,6 +71,7 @@ func TestLoad(t *testing.T) {
 			"AUTHSYNC_ALERT_SECRET":           "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
 			"AUTHSYNC_LOG_LEVEL":              "debug",
 			"AUTHSYNC_LOG_FORMAT":             "text",
+			"AUTHSYNC_LOG_OUTCOMES":           "failed",
 		}))
 		require.NoError(t, err)
 		require.Equal(t, "/srv/data", c.DataDir)
@@ -102,6 +103,7 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", c.AlertSecret.Reveal())
 		require.Equal(t, slog.LevelDebug, c.LogLevel)
 		require.Equal(t, config.Text, c.LogFormat)
+		require.Equal(t, config.FailedOutcomes, c.LogOutcomes)
 		require.True(t, c.IsSet("AUTHSYNC_LISTEN"))
 		for _, row := range c.Table() {
 			require.Equal(t, !strings.HasSuffix(row.Name, "_FILE"), row.Set, row.Name) // either, not both
@@ -118,6 +120,7 @@ func TestLoad(t *testing.T) {
 			"AUTHSYNC_INBOX_RETENTION":  "30 days",
 			"AUTHSYNC_LOG_LEVEL":        "loud",
 			"AUTHSYNC_LOG_FORMAT":       "xml",
+			"AUTHSYNC_LOG_OUTCOMES":     "none",
 			"AUTHSYNC_SHUTDOWN_TIMEOUT": "0s",
 			"AUTHSYNC_ALLOW_TARGETS":    "10.1.2.3/16",
 		}))
@@ -130,7 +133,8 @@ func TestLoad(t *testing.T) {
 			`AUTHSYNC_ALLOW_TARGETS is "10.1.2.3/16": "10.1.2.3/16" begins within its range: `+
 			`write 10.1.0.0/16 for the range or 10.1.2.3 for the address; `+
 			`AUTHSYNC_LOG_LEVEL is "loud": it takes debug, info, warn or error; `+
-			`AUTHSYNC_LOG_FORMAT is "xml": it takes json or text`)
+			`AUTHSYNC_LOG_FORMAT is "xml": it takes json or text; `+
+			`AUTHSYNC_LOG_OUTCOMES is "none": it takes all or failed`)
 	})
 }
 

@@ -207,6 +207,18 @@ func variables() []setting {
 			},
 			show: func(c *Config) string { return string(c.LogFormat) },
 		},
+		{
+			name: "AUTHSYNC_LOG_OUTCOMES", fallback: string(AllOutcomes),
+			doc: "all or failed: which outcomes of events have a line in the log, at level info, or warn for failed ones",
+			parse: func(c *Config, value string) error {
+				c.LogOutcomes = LogOutcomes(value)
+				if c.LogOutcomes != AllOutcomes && c.LogOutcomes != FailedOutcomes {
+					return errors.New("it takes all or failed")
+				}
+				return nil
+			},
+			show: func(c *Config) string { return string(c.LogOutcomes) },
+		},
 	}
 }
 

@@ -86,6 +86,8 @@ type Config struct {
 	// Erased tells which records were erased, see mirror.Mirrors; nil: none ever is.
 	Erased func(ctx context.Context, projectID uuid.UUID, records []mirror.Owned) ([]int, error)
 	Log    *slog.Logger
+	// FailuresOnly leaves the lines of all outcomes out of the log but those of failed events.
+	FailuresOnly bool
 	// Retention is how long messages are kept, unless a project has a setting of its own; see inbox.Pruner.
 	Retention time.Duration
 	// OthersActive reports whether jobs of other projects recently started in this process, so that

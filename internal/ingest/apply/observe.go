@@ -45,8 +45,8 @@ type times struct {
 // out the spans of others.
 const maxTraced = 100
 
-// observe logs, counts and traces the outcomes of a batch, once they are committed: one line per batch, and one per failed
-// event.
+// observe logs, counts and traces the outcomes of a batch, once they are committed: a line for each outcome, and one for the
+// batch.
 func (c *Config) observe(ctx context.Context, jobID int64, name string, b *batch) {
 	now := c.Now()
 	counts := make(map[string]int)
@@ -54,11 +54,7 @@ func (c *Config) observe(ctx context.Context, jobID int64, name string, b *batch
 	for i := range b.outcomes {
 		o := &b.outcomes[i]
 		counts[o.Outcome]++
-		if o.Outcome == inbox.Failed {
-			// Without the reason: a customer's trigger may put anything into it.
-			c.Log.WarnContext(ctx, "event_failed", slog.String("project_id", o.ProjectID.String()),
-				slog.Int64("inbox_id", o.InboxID), slog.Int("ordinal", o.Ordinal))
-		}
+		c.log(ctx, o, now)
 		c.Metrics.observe(o, now) //nolint:contextcheck // a traceparent is parsed into a context of its own
 		if o.TraceParent != "" && c.Tracer.On() && traced < maxTraced {
 			traced++
