@@ -97,6 +97,7 @@ func TestHeldDeletionIsSentWhenItIsDueAndNotBefore(t *testing.T) {
 	due := heldSince(t, b).Add(heldFor)
 	require.WithinDuration(t, due, *health[id].HeldUntil, 0)
 
+	require.Equal(t, "0", b.One(t, `SELECT authsync.release_due_deliveries($1, $2, 10)::text`, id, due.Add(-time.Microsecond)))
 	b.SetClock(due.Add(-time.Microsecond))
 	b.Wake(t)
 	idle(t, b)
