@@ -214,7 +214,11 @@ func TestFeedHasRecordsOfAllTypes(t *testing.T) {
 	// raw is that of the event that set it; a deletion leaves it alone.
 	type raws struct{ event, before, after string }
 	by := func(row json.RawMessage) string {
-		var r struct{ Raw struct{ By string } }
+		var r struct {
+			Raw struct {
+				By string `json:"by"`
+			} `json:"raw"`
+		}
 		if row != nil {
 			require.NoError(t, json.Unmarshal(row, &r))
 		}
@@ -305,7 +309,9 @@ func TestRawOfTheNewestChangeIsThatOfItsMoment(t *testing.T) {
 
 func rawOf(t *testing.T, row json.RawMessage) string {
 	t.Helper()
-	var r struct{ Raw json.RawMessage }
+	var r struct {
+		Raw json.RawMessage `json:"raw"`
+	}
 	require.NoError(t, json.Unmarshal(row, &r))
 	return string(r.Raw)
 }

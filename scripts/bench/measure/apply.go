@@ -98,7 +98,7 @@ func (e *environment) newApply(ctx context.Context) (_ *applyBench, err error) {
 	if a.template, err = e.newTemplate(e.path()); err != nil {
 		return nil, err
 	}
-	if a.users, err = pgdb.Open(ctx, e.server.URL(projectDatabase), pgdb.Options{MaxConns: 2}); err != nil {
+	if a.users, err = pgdb.Open(ctx, e.server.URL(projectDatabase), pgdb.Options{MaxConns: 2, RuntimeParams: pgdb.FreshPlans()}); err != nil {
 		return nil, err
 	}
 	if a.upsert, err = e.newUpsertHandler(ctx); err == nil {
