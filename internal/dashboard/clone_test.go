@@ -16,7 +16,7 @@ func TestThePageOfAClone(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	p, err := s.Store.CloneProject(t.Context(), project.CloneInput{
-		Source: s.other.ID, Name: "preview", DatabaseURL: pgtest.URL(t, pgtest.Empty(t)), Mode: project.CloneStill,
+		NewProject: project.NewProject{Name: "preview", DatabaseURL: pgtest.URL(t, pgtest.Empty(t))}, Source: s.other.ID, Mode: project.CloneStill,
 	})
 	require.NoError(t, err)
 	var page *page

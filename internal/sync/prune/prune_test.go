@@ -39,9 +39,9 @@ func exec(t require.TestingT, b *deliverytest.Bundle, inProject bool, statement 
 
 // change adds changes to the feed, one each day from firstDay days ago; each sets raw to its number.
 const change = `
-	INSERT INTO capydb_auth.changes (record_type, record_id, kind, changed, before, after, raw, provider, event_id, event_at, changed_at)
-	SELECT 'user', r.id, CASE WHEN r.n = 1 THEN 'created' ELSE 'updated' END, '{raw}', CASE WHEN r.n > 1 THEN '{}'::jsonb END, jsonb_build_object('id', r.id),
-		to_jsonb(r.n), 'clerk', 'e' || r.place, r.at, r.at
+	INSERT INTO capydb_auth.changes (record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at, changed_at)
+	SELECT 'user', r.id, CASE WHEN r.n = 1 THEN 'created' ELSE 'updated' END, '{raw}', CASE WHEN r.n > 1 THEN '{}'::jsonb END, jsonb_build_object('id', r.id, 'n', r.n),
+		CASE WHEN r.n > 1 THEN to_jsonb(r.n - 1) END, 'clerk', 'e' || r.place, r.at, r.at
 	FROM (
 		SELECT u.id, u.at, u.place, row_number() OVER (PARTITION BY u.id ORDER BY u.place) AS n
 		FROM unnest($1::text[], $2::timestamptz[]) WITH ORDINALITY AS u (id, at, place)
@@ -59,7 +59,7 @@ func value(t require.TestingT, b *deliverytest.Bundle, inProject bool, query str
 }
 
 func feed(t require.TestingT, b *deliverytest.Bundle) string {
-	return value(t, b, true, `SELECT coalesce(string_agg(c.record_id || c.raw, ' ' ORDER BY c.id), '') FROM capydb_auth.changes AS c`)
+	return value(t, b, true, `SELECT coalesce(string_agg(c.record_id || (c.after ->> 'n'), ' ' ORDER BY c.id), '') FROM capydb_auth.changes AS c`)
 }
 
 // Whatever the history and the period: each record has its newest change past the period, all those within it, and every one
@@ -68,7 +68,7 @@ func TestPruneLeavesExactlyWhatIsKept(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		exec(rt, b, true, `TRUNCATE capydb_auth.changes, capydb_auth.processed_events`)
+		exec(rt, b, true, `TRUNCATE capydb_auth.changes, capydb_auth.processed_events, capydb_auth.users`)
 		exec(rt, b, true, `UPDATE capydb_auth.prune_progress SET changes_to = 0`)
 		users := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c", "d"}), 1, 40).Draw(rt, "users")
 		days := make([]int, len(users))
@@ -82,6 +82,9 @@ func TestPruneLeavesExactlyWhatIsKept(t *testing.T) {
 			at = append(at, now().Add(-time.Duration(n)*day-time.Hour))
 		}
 		exec(rt, b, true, change, users, at)
+		exec(rt, b, true, `
+			INSERT INTO capydb_auth.users (id, raw, provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields)
+			SELECT u.id, to_jsonb(count(*)), 'clerk', now(), now(), 'e', 512 FROM unnest($1::text[]) AS u (id) GROUP BY u.id`, users)
 		exec(rt, b, true, `
 			INSERT INTO capydb_auth.processed_events (provider, event_id, record_type, record_id, received_at, inbox_id, inbox_ordinal, outcome, processed_at)
 			SELECT 'clerk', 'e' || u.place, 'user', u.id, u.at, u.place, 0, 'applied', u.at FROM unnest($1::text[], $2::timestamptz[]) WITH ORDINALITY AS u (id, at, place)`,
@@ -162,8 +165,8 @@ func TestWhatADestinationNeedsStays(t *testing.T) {
 	}
 	id := b.Add(t, "sink", &deliverytest.Sink{})
 	const deliver = `
-		INSERT INTO authsync.deliveries (project_id, destination_id, change_id, first_change_id, record_type, record_id, order_key, event_type, changed, changed_at, state, finished_at)
-		SELECT $1, $2, $3, $4, 'user', $5, 'user:' || $5, 'user.updated', '{}', now(), $6, CASE WHEN $6 NOT IN ('blocked', 'ready', 'retrying') THEN $7::timestamptz END`
+		INSERT INTO authsync.deliveries (project_id, destination_id, change_id, first_change_id, record_type, record_id, order_key, event_type, changed, changed_at, state, finished_at, held_from)
+		SELECT $1, $2, $3, $4, 'user', $5, 'user:' || $5, 'user.updated', '{}', now(), $6, CASE WHEN $6 NOT IN ('held', 'blocked', 'ready', 'retrying') THEN $7::timestamptz END, CASE WHEN $6 = 'held' THEN now() END`
 	all := "c1 a5 b3"
 	cases := map[string]struct {
 		cursor     int
@@ -177,6 +180,7 @@ func TestWhatADestinationNeedsStays(t *testing.T) {
 		"AllRead":               {cursor: 9, feed: all},
 		"RelayLags":             {cursor: 4, feed: "b1 a3 b2 a4 c1 a5 b3", held: "destination sink has not read"},
 		"NothingRead":           {cursor: 0, feed: "a1 b1 a2 a3 b2 a4 c1 a5 b3", held: "destination sink has not read"},
+		"ADeletionIsHeld":       {cursor: 9, change: 5, record: "b", state: "held", feed: "b1 a3 b2 a4 c1 a5 b3", held: "destination sink is not finished"},
 		"ADeliveryIsBlocked":    {cursor: 9, change: 5, record: "b", state: "blocked", feed: "b1 a3 b2 a4 c1 a5 b3", held: "destination sink is not finished"},
 		"CoalescedInto":         {cursor: 9, change: 9, first: new(5), record: "b", state: "retrying", feed: "b1 a3 b2 a4 c1 a5 b3", held: "destination sink is not finished"},
 		"ADeliveryIsFinished":   {cursor: 9, change: 5, record: "b", state: "delivered", finished: now(), feed: all},

@@ -1,5 +1,6 @@
 -- prune_changes deletes changes that later ones of the same record, up to an id, have superseded. So each record keeps its
--- newest change: what the next one shows as raw before, and where reading the feed from its beginning ends.
+-- newest change, where reading the feed from its beginning ends. What stays is shown as ever: raw before a change is its own, and
+-- raw after it is that of a later one.
 --
 -- Repeatable: yes. A change is looked at once; those before it of its record are found by the index.
 -- Order:      p_to grows from call to call, by some thousand changes at most: it bounds the transaction. Readers of the
