@@ -16,7 +16,7 @@ import (
 func TestMatcherFindsFaults(t *testing.T) {
 	t.Parallel()
 	m := matcher{doc: description(t)}
-	good := object{"id": "x", "name": "shop", "database": nil, "created_at": "2026-05-04T10:20:30Z"}
+	good := object{"id": "x", "name": "shop", "database": nil, "created_at": "2026-05-04T10:20:30Z", "keep_days": object{}, "retention": object{}}
 	schema := object{"$ref": "#/components/schemas/Project"}
 	require.Empty(t, m.faults("", schema, good))
 	for name, value := range map[string]any{
@@ -30,7 +30,7 @@ func TestMatcherFindsFaults(t *testing.T) {
 		}
 		require.Len(t, m.faults("", schema, bad), 1, name)
 	}
-	require.Len(t, m.faults("", schema, object{"id": "x"}), 3, "required keys are missing")
+	require.Len(t, m.faults("", schema, object{"id": "x"}), 5, "required keys are missing")
 	require.NotEmpty(t, m.faults("", object{"$ref": "#/components/schemas/Outcome"}, "gone"))
 }
 

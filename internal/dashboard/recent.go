@@ -34,7 +34,7 @@ const (
 		) AS o
 		WHERE o.state IN ('delivered', 'failed')`
 
-	// The deliveries that a breaker tries are the first ready ones.
+	// Those at the front of what is ready, of which a breaker tries the ones without an attempt first, and those that failed lately.
 	selectTroubled = `
 		SELECT o.id, o.last_attempt_at, coalesce(o.reason, '') AS reason
 		FROM (

@@ -111,10 +111,10 @@ var errProjectGone = errors.New("the project was deleted before this event was a
 //
 // It stops after DecodeTime, or where a decoder has to wait; done is how many messages were decoded, at least one. The error
 // means that none could be.
-func (c *Config) decode(ctx context.Context, projectID uuid.UUID, deliveries []inbox.StoredMessage) (b batch, done int, err error) {
+func (c *Config) decode(ctx context.Context, projectID uuid.UUID, messages []inbox.StoredMessage) (b batch, done int, err error) {
 	begun := time.Now()
 	defer func() { b.times.decoded = time.Now() }()
-	for i, d := range deliveries {
+	for i, d := range messages {
 		if i > 0 && time.Since(begun) > c.DecodeTime {
 			return b, i, nil
 		}
@@ -125,7 +125,7 @@ func (c *Config) decode(ctx context.Context, projectID uuid.UUID, deliveries []i
 			return batch{}, 0, err
 		}
 	}
-	return b, len(deliveries), nil
+	return b, len(messages), nil
 }
 
 // add decodes a message into the batch. After an error the batch is as it was.
@@ -160,7 +160,7 @@ func (c *Config) add(ctx context.Context, projectID uuid.UUID, d inbox.StoredMes
 
 // errCrashed is the reason of a message that made a decoder panic. That is a bug of ours, and must
 // not fail the rest of the batch on every attempt.
-var errCrashed = errors.New("reading this delivery crashed authsync's decoder: please report it; it can be replayed with a version that mends it")
+var errCrashed = errors.New("reading this message crashed authsync's decoder: please report it; it can be replayed with a version that mends it")
 
 func (c *Config) decodeOne(
 	ctx context.Context, kind provider.Provider, d inbox.StoredMessage, options provider.Options,

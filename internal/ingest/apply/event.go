@@ -61,19 +61,19 @@ func (w *eventWorker) work(ctx context.Context, job *river.Job[inbox.RetryEventA
 		return o, false, err
 	}
 	defer release()
-	deliveries, err := w.Inbox.Load(ctx, args.ProjectID, []int64{args.InboxID}, args.ReceivedAt, args.ReceivedAt)
+	messages, err := w.Inbox.Load(ctx, args.ProjectID, []int64{args.InboxID}, args.ReceivedAt, args.ReceivedAt)
 	if err != nil {
-		return o, false, fmt.Errorf("load delivery: %w", err)
+		return o, false, fmt.Errorf("load message: %w", err)
 	}
-	b, _, err := w.decode(ctx, args.ProjectID, deliveries)
+	b, _, err := w.decode(ctx, args.ProjectID, messages)
 	if err != nil {
-		return o, false, fmt.Errorf("decode delivery: %w", err)
+		return o, false, fmt.Errorf("decode message: %w", err)
 	}
 	understood = b.keep(args.Ordinal)
 	if len(b.outcomes) == 0 {
 		return inbox.Outcome{
 			Outcome: inbox.Failed,
-			Reason:  fmt.Sprintf("event %d of delivery %d is no longer in the inbox", args.Ordinal, args.InboxID),
+			Reason:  fmt.Sprintf("event %d of message %d is no longer in the inbox", args.Ordinal, args.InboxID),
 		}, false, nil
 	}
 	if err := w.apply(ctx, args.ProjectID, &b, w.Now().Add(jobs.Backoff(job.JobRow, firstDeferral, 0))); err != nil {

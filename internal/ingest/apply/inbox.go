@@ -187,7 +187,7 @@ func (d *drain) read(ctx context.Context, after int64) (r read) {
 	}
 	var done int
 	if r.batch, done, r.err = d.decode(ctx, d.projectID, r.pending.Messages); r.err != nil {
-		r.err = fmt.Errorf("decode deliveries: %w", r.err)
+		r.err = fmt.Errorf("decode messages: %w", r.err)
 		return r
 	}
 	r.batch.times.begun = begun

@@ -35,14 +35,14 @@ func NewJobs(log *slog.Logger) (*river.Client[pgx.Tx], error) {
 }
 
 // flush stores the messages of several callers in one commit.
-func (in *Inbox) flush(ctx context.Context, deliveries []Message, results []batch.Result[int64]) error {
+func (in *Inbox) flush(ctx context.Context, messages []Message, results []batch.Result[int64]) error {
 	begun := time.Now()
-	ids, err := in.store(ctx, deliveries)
+	ids, err := in.store(ctx, messages)
 	if pgdb.Retryable(err) || dayWasMade(err) {
-		ids, err = in.store(ctx, deliveries)
+		ids, err = in.store(ctx, messages)
 	}
 	took := time.Since(begun)
-	in.metrics.commit(len(deliveries), took, err)
+	in.metrics.commit(len(messages), took, err)
 	if err == nil {
 		in.noteSuccess(ctx)
 		for i, id := range ids {
@@ -51,19 +51,19 @@ func (in *Inbox) flush(ctx context.Context, deliveries []Message, results []batc
 		return nil
 	}
 	if !refused(err) {
-		in.noteFailure(ctx, len(deliveries), took, err)
+		in.noteFailure(ctx, len(messages), took, err)
 		return err
 	}
 	in.config.Log.ErrorContext(ctx, "inbox_commit_refused",
-		slog.Int("deliveries", len(deliveries)), slog.String("sqlstate", pgdb.Code(err)), slog.Any("error", err))
-	if len(deliveries) == 1 {
+		slog.Int("messages", len(messages)), slog.String("sqlstate", pgdb.Code(err)), slog.Any("error", err))
+	if len(messages) == 1 {
 		return err
 	}
 	// PostgreSQL rejected the data of some message. Nothing that passes Append should cause that,
 	// but if it does, the others must not fail.
-	for i := range deliveries {
+	for i := range messages {
 		var id []int64
-		if id, results[i].Err = in.store(ctx, deliveries[i:i+1]); results[i].Err == nil {
+		if id, results[i].Err = in.store(ctx, messages[i:i+1]); results[i].Err == nil {
 			results[i].Value = id[0]
 		}
 	}
@@ -138,10 +138,10 @@ SELECT s.id, (SELECT coalesce(bool_or(r.made), false) FROM requested AS r) AS ma
 // store inserts messages and what is needed to apply them, and returns their ids once the commit is
 // known: the rows end only with the server's ReadyForQuery, which follows the commit. If it
 // inserted a job, it wakes the workers.
-func (in *Inbox) store(ctx context.Context, deliveries []Message) ([]int64, error) {
+func (in *Inbox) store(ctx context.Context, messages []Message) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, in.config.CommitTimeout)
 	defer cancel()
-	ids, made, err := insertMessages(ctx, in.pool, deliveries)
+	ids, made, err := insertMessages(ctx, in.pool, messages)
 	if err == nil && made {
 		in.wakeWorkers(ctx)
 	}
@@ -149,11 +149,11 @@ func (in *Inbox) store(ctx context.Context, deliveries []Message) ([]int64, erro
 }
 
 // insertMessages inserts messages and what is needed to apply them; made reports that a job is new.
-func insertMessages(ctx context.Context, db querier, deliveries []Message) (ids []int64, made bool, err error) {
-	n := len(deliveries)
+func insertMessages(ctx context.Context, db querier, messages []Message) (ids []int64, made bool, err error) {
+	n := len(messages)
 	projects, providers, names, proofs := make([][16]byte, n), make([]string, n), make([]string, n), make([]string, n)
 	times, headers, bodies, excluded := make([]time.Time, n), make([]string, n), make([][]byte, n), make([]string, n)
-	for i, d := range deliveries {
+	for i, d := range messages {
 		projects[i], providers[i], names[i], proofs[i] = d.ProjectID, d.Provider, d.MessageID, d.VerifiedBy
 		times[i], headers[i], bodies[i] = d.ReceivedAt, headersJSON(d.Headers), d.Body
 		if d.Body == nil {
@@ -169,12 +169,12 @@ func insertMessages(ctx context.Context, db querier, deliveries []Message) (ids 
 	}
 	rows, err := db.Query(ctx, storeMessages, projects, providers, names, proofs, times, headers, bodies, excluded)
 	if err != nil {
-		return nil, false, fmt.Errorf("insert deliveries: %w", err)
+		return nil, false, fmt.Errorf("insert messages: %w", err)
 	}
 	ids = make([]int64, 0, n)
 	var id int64
 	if _, err := pgx.ForEachRow(rows, []any{&id, &made}, func() error { ids = append(ids, id); return nil }); err != nil {
-		return nil, false, fmt.Errorf("insert deliveries: %w", err)
+		return nil, false, fmt.Errorf("insert messages: %w", err)
 	}
 	return ids, made, nil
 }

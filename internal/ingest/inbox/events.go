@@ -19,7 +19,7 @@ import (
 // Errors of the queries.
 var (
 	ErrNoEvent   = fault.New(fault.EventNotFound, "there is no such event in the inbox; retention may have dropped it")
-	ErrNoMessage = fault.New(fault.EventNotFound, "there is no such delivery in the inbox; retention may have dropped it")
+	ErrNoMessage = fault.New(fault.EventNotFound, "there is no such message in the inbox; retention may have dropped it")
 )
 
 // Event is a row of authsync.events: an event, or a message whose events are not known yet. Unknown
@@ -331,14 +331,14 @@ func readEvents(ctx context.Context, db querier, sql string, args ...any) ([]Eve
 func (in *Inbox) Body(ctx context.Context, inboxID int64) (StoredMessage, error) {
 	rows, err := in.pool.Query(ctx, selectMessage+"WHERE i.id = $1", inboxID)
 	if err != nil {
-		return StoredMessage{}, fmt.Errorf("read delivery: %w", err)
+		return StoredMessage{}, fmt.Errorf("read message: %w", err)
 	}
 	d, err := pgx.CollectExactlyOneRow(rows, scanMessage)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return StoredMessage{}, ErrNoMessage
 	}
 	if err != nil {
-		return StoredMessage{}, fmt.Errorf("read delivery: %w", err)
+		return StoredMessage{}, fmt.Errorf("read message: %w", err)
 	}
 	return d, nil
 }

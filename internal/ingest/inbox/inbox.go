@@ -41,7 +41,7 @@ import (
 
 // ErrFull reports that too many messages already wait for the database. The sender should retry in
 // a few seconds.
-var ErrFull = errors.New("the inbox is full: the database takes deliveries more slowly than they arrive")
+var ErrFull = errors.New("the inbox is full: the database takes messages more slowly than they arrive")
 
 // Limits of a job and a commit: they bound how much a worker loads at once and how much senders
 // repeat after a failed commit.

@@ -47,13 +47,13 @@ const planned = pgx.QueryExecModeExec
 func (in *Inbox) Load(ctx context.Context, projectID uuid.UUID, ids []int64, from, to time.Time) ([]StoredMessage, error) {
 	rows, err := in.pool.Query(ctx, selectMessages, planned, projectID, ids, from, to)
 	if err != nil {
-		return nil, fmt.Errorf("read deliveries: %w", err)
+		return nil, fmt.Errorf("read messages: %w", err)
 	}
-	deliveries, err := pgx.CollectRows(rows, scanMessage)
+	messages, err := pgx.CollectRows(rows, scanMessage)
 	if err != nil {
-		return nil, fmt.Errorf("read deliveries: %w", err)
+		return nil, fmt.Errorf("read messages: %w", err)
 	}
-	return deliveries, nil
+	return messages, nil
 }
 
 func scanMessage(row pgx.CollectableRow) (d StoredMessage, err error) {

@@ -18,12 +18,12 @@ func newMetrics(registry prometheus.Registerer, group *batch.Group[Message, int6
 	m := metrics{
 		size: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "authsync_inbox_commit_messages",
-			Help:    "Deliveries that shared one commit.",
+			Help:    "Messages that shared one commit.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 10),
 		}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "authsync_inbox_commit_seconds",
-			Help:    "Time of a commit of deliveries, by result (ok, failed).",
+			Help:    "Time of a commit of messages, by result (ok, failed).",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
 		}, []string{"result"}),
 	}
@@ -33,7 +33,7 @@ func newMetrics(registry prometheus.Registerer, group *batch.Group[Message, int6
 	registry.MustRegister(m.size, m.duration,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "authsync_inbox_waiting_messages",
-			Help: "Deliveries that wait for a commit, unanswered.",
+			Help: "Messages that wait for a commit, unanswered.",
 		}, func() float64 { n, _ := group.Waiting(); return float64(n) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "authsync_inbox_waiting_bytes",
@@ -43,11 +43,11 @@ func newMetrics(registry prometheus.Registerer, group *batch.Group[Message, int6
 	return m
 }
 
-func (m *metrics) commit(deliveries int, took time.Duration, err error) {
+func (m *metrics) commit(messages int, took time.Duration, err error) {
 	result := "ok"
 	if err != nil {
 		result = "failed"
 	}
-	m.size.Observe(float64(deliveries))
+	m.size.Observe(float64(messages))
 	m.duration.WithLabelValues(result).Observe(took.Seconds())
 }

@@ -32,7 +32,7 @@ type health struct {
 type counts struct{ commits, messages int }
 
 // failed records a failed commit. log reports that it is time to log, with the counts.
-func (t *health) failed(now time.Time, deliveries int) (log bool, failures counts) {
+func (t *health) failed(now time.Time, messages int) (log bool, failures counts) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.since.IsZero() {
@@ -40,7 +40,7 @@ func (t *health) failed(now time.Time, deliveries int) (log bool, failures count
 	}
 	t.last = now
 	t.unlogged.commits++
-	t.unlogged.messages += deliveries
+	t.unlogged.messages += messages
 	if !t.logged.IsZero() && now.Sub(t.logged) < troubleEvery {
 		return false, counts{}
 	}
@@ -80,19 +80,19 @@ func (in *Inbox) Ready() error {
 }
 
 // noteFailure records a commit that failed for reasons other than its data.
-func (in *Inbox) noteFailure(ctx context.Context, deliveries int, took time.Duration, err error) {
-	log, failures := in.trouble.failed(in.config.Now(), deliveries)
+func (in *Inbox) noteFailure(ctx context.Context, messages int, took time.Duration, err error) {
+	log, failures := in.trouble.failed(in.config.Now(), messages)
 	if !log {
 		return
 	}
 	in.config.Log.ErrorContext(ctx, "inbox_commit_failed",
-		slog.Int("commits", failures.commits), slog.Int("deliveries", failures.messages), slog.Duration("took", took),
+		slog.Int("commits", failures.commits), slog.Int("messages", failures.messages), slog.Duration("took", took),
 		slog.String("sqlstate", pgdb.Code(err)), slog.Any("error", err))
 }
 
 func (in *Inbox) noteSuccess(ctx context.Context) {
 	if ended, lasted, failures := in.trouble.succeeded(in.config.Now()); ended {
 		in.config.Log.InfoContext(ctx, "inbox_commit_recovered",
-			slog.Duration("lasted", lasted), slog.Int("commits", failures.commits), slog.Int("deliveries", failures.messages))
+			slog.Duration("lasted", lasted), slog.Int("commits", failures.commits), slog.Int("messages", failures.messages))
 	}
 }

@@ -45,7 +45,7 @@ func TestAnOutageIsSaidOnceAndEndsReadiness(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log.String(), "inbox_commit_failed"), log.String())
 	require.Contains(t, log.String(), "sqlstate=53100")
 	fail(10 * time.Second)
-	require.Contains(t, log.String(), "commits=10 deliveries=10", "those that no line was for are counted")
+	require.Contains(t, log.String(), "commits=10 messages=10", "those that no line was for are counted")
 
 	clock.Store(int64(15 * time.Second))
 	require.NoError(t, in.Ready(), "senders may find out whether it is over")
@@ -55,7 +55,7 @@ func TestAnOutageIsSaidOnceAndEndsReadiness(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, in.Ready())
 	require.Equal(t, 2, strings.Count(log.String(), "inbox_commit_failed"), log.String())
-	require.Contains(t, log.String(), "msg=inbox_commit_recovered lasted=16s commits=1 deliveries=1")
+	require.Contains(t, log.String(), "msg=inbox_commit_recovered lasted=16s commits=1 messages=1")
 }
 
 // What is wrong with one delivery says nothing about the database.

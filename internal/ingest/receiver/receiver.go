@@ -240,7 +240,7 @@ func (d *request) receive(ctx context.Context) answer {
 	if err := invalid; err != nil {
 		return answer{
 			status: http.StatusBadRequest, reason: reasonNotJSON, cause: err,
-			detail: fmt.Sprintf("The request is genuine and was stored as delivery %d, but its body can't be understood: %s. "+
+			detail: fmt.Sprintf("The request is genuine and was stored as message %d, but its body can't be understood: %s. "+
 				"Sending it again changes nothing.", d.inboxID, err),
 		}
 	}

@@ -269,7 +269,7 @@ BEGIN
     ) AS o
     ORDER BY o.last_attempt_at, o.change_id
     LIMIT 1;
-    PERFORM authsync.requeue_ready_deliveries(p_destination_id, ARRAY[v_id]);
+    PERFORM authsync.requeue_retrying_deliveries(p_destination_id, ARRAY[v_id]);
     RETURN v_id;
 END;
 $$;
@@ -2198,7 +2198,7 @@ $$;
 
 COMMENT ON FUNCTION authsync.requeue_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Requeues finished deliveries.';
 
-CREATE FUNCTION authsync.requeue_ready_deliveries(p_destination_id uuid, p_ids bigint[]) RETURNS bigint
+CREATE FUNCTION authsync.requeue_retrying_deliveries(p_destination_id uuid, p_ids bigint[]) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -2233,7 +2233,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION authsync.requeue_ready_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Moves deliveries from their own jobs to their destination''s, except those being sent.';
+COMMENT ON FUNCTION authsync.requeue_retrying_deliveries(p_destination_id uuid, p_ids bigint[]) IS 'Moves deliveries from their own jobs to their destination''s, except those being sent.';
 
 CREATE FUNCTION authsync.rescue_deliveries(p_destination_id uuid, p_now timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql
@@ -2440,7 +2440,7 @@ BEGIN
     UPDATE authsync.deliveries AS d
     SET deferrals = 0, deferred_at = NULL
     WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND d.deferred_at IS NOT NULL;
-    PERFORM authsync.requeue_ready_deliveries(p_destination_id, NULL);
+    PERFORM authsync.requeue_retrying_deliveries(p_destination_id, NULL);
 
     IF NOT authsync.request_delivery(p_destination_id) THEN
         -- River uses the database's clock, from which ours may differ.
@@ -2490,7 +2490,7 @@ BEGIN
     END IF;
     is_being_sent := false;
     IF state = 'retrying' THEN
-        is_being_sent := authsync.requeue_ready_deliveries(v_destination_id, ARRAY[p_id]) = 0;
+        is_being_sent := authsync.requeue_retrying_deliveries(v_destination_id, ARRAY[p_id]) = 0;
         IF NOT is_being_sent THEN
             UPDATE authsync.deliveries AS d
             SET deferrals = 0, deferred_at = NULL

@@ -90,7 +90,7 @@ func (b *testBundle) clock() time.Time {
 	return b.now()
 }
 
-// start stands in for backfill.Store.Start.
+// start stands in for syncrun.Store.Start.
 func (b *testBundle) start(_ context.Context, _ uuid.UUID, name string, o syncrun.Order) (syncrun.Run, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -41,7 +41,7 @@ BEGIN
     ) AS o
     ORDER BY o.last_attempt_at, o.change_id
     LIMIT 1;
-    PERFORM authsync.requeue_ready_deliveries(p_destination_id, ARRAY[v_id]);
+    PERFORM authsync.requeue_retrying_deliveries(p_destination_id, ARRAY[v_id]);
     RETURN v_id;
 END;
 $fn$;

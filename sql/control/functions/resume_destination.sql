@@ -39,7 +39,7 @@ BEGIN
     UPDATE authsync.deliveries AS d
     SET deferrals = 0, deferred_at = NULL
     WHERE d.destination_id = p_destination_id AND d.state = 'retrying' AND d.deferred_at IS NOT NULL;
-    PERFORM authsync.requeue_ready_deliveries(p_destination_id, NULL);
+    PERFORM authsync.requeue_retrying_deliveries(p_destination_id, NULL);
 
     IF NOT authsync.request_delivery(p_destination_id) THEN
         -- River uses the database's clock, from which ours may differ.

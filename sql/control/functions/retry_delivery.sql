@@ -30,7 +30,7 @@ BEGIN
     END IF;
     is_being_sent := false;
     IF state = 'retrying' THEN
-        is_being_sent := authsync.requeue_ready_deliveries(v_destination_id, ARRAY[p_id]) = 0;
+        is_being_sent := authsync.requeue_retrying_deliveries(v_destination_id, ARRAY[p_id]) = 0;
         IF NOT is_being_sent THEN
             UPDATE authsync.deliveries AS d
             SET deferrals = 0, deferred_at = NULL

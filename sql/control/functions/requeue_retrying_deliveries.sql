@@ -1,4 +1,4 @@
--- requeue_ready_deliveries moves deliveries from their own jobs to their destination's job, except
+-- requeue_retrying_deliveries moves deliveries from their own jobs to their destination's job, except
 -- those being sent right now, which would be sent twice. The caller holds the lock on the row of
 -- destination_progress and requests the destination's job.
 --
@@ -6,7 +6,7 @@
 -- Order:      jobs are locked in order of id, so that none of them starts meanwhile; one
 --             that starts afterwards finds nothing to do.
 -- Result:     the number of deliveries moved. p_ids NULL means all of the destination.
-CREATE OR REPLACE FUNCTION authsync.requeue_ready_deliveries(
+CREATE OR REPLACE FUNCTION authsync.requeue_retrying_deliveries(
     p_destination_id uuid,
     p_ids            bigint[]
 )
@@ -45,5 +45,5 @@ BEGIN
 END;
 $fn$;
 
-COMMENT ON FUNCTION authsync.requeue_ready_deliveries(uuid, bigint[])
+COMMENT ON FUNCTION authsync.requeue_retrying_deliveries(uuid, bigint[])
     IS 'Moves deliveries from their own jobs to their destination''s, except those being sent.';
