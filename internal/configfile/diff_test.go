@@ -27,7 +27,7 @@ func TestTheSameMeaningIsNoDifference(t *testing.T) {
 		},
 		{"{shop: {integrations: {better-auth: {}}}}", "{shop: {integrations: {better_auth: }}}"},
 		{app + "}}}}", app + ", event_types: [user.*], fields: [], condition: ' ', holdback: ''}}}}"},
-		{app + "}, holdback: 90m}}}}", app + "}, holdback: 1h30m}}}}"},
+		{app + ", holdback: 90m}}}}", app + ", holdback: 1h30m}}}}"},
 		{app + ", event_types: [user.deleted, user.created]}}}}", app + ", event_types: [user.created, user.deleted, user.created]}}}}"},
 		{app + ", fields: [email, username]}}}}", app + ", fields: [username, email]}}}}"},
 		{app + "}}}}", "{shop: {destinations: {app: {type: webhook, options: {url: https://app.example.com, limit: null}}}}}"},

@@ -33,7 +33,7 @@ func TestAHeldDeletionIsConfirmedByHand(t *testing.T) {
 	require.Contains(t, s.get(t, s.path("destinations", "app"), s.all).words, "1, the first until")
 	ask := s.get(t, s.path("destinations", "app", "confirm"), s.all)
 	require.Contains(t, ask.words, "1 delivery would be sent now")
-	require.Contains(t, s.do(t, ask.forms("/confirm")[1], s.all).notice(t), "1 delivery held no longer")
+	require.Contains(t, s.do(t, ask.forms("/confirm")[1], s.all).notice(t), "1 delivery is held no longer")
 	again := s.get(t, s.state(t, "delivered"), s.all)
 	require.NotContains(t, again.words, "Send now")
 
