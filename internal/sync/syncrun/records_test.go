@@ -226,7 +226,7 @@ func TestBackfillEndsAWalkThatStandsStill(t *testing.T) {
 	b.work(t, b.mirrors, 0)
 	run := b.ends(t, syncrun.Done)
 	require.Equal(t, []int64{800, 1}, []int64{run.Read, run.Failed})
-	require.Contains(t, run.Report.Bad[0].Reason, "the walk stands still. 500 entries were read so far", "users are none of them")
+	require.Contains(t, run.Report.Bad[0].Reason, "the walk stands still. 500 records were read so far", "users are none of them")
 }
 
 // Credentials that are refused are refused for all lists: a person has to change them.

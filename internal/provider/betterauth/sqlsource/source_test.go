@@ -228,7 +228,7 @@ func TestViewsThatDoNotGetOn(t *testing.T) {
 		require.NoError(t, err)
 		_, err = source.Page(t.Context(), first.Next)
 		require.True(t, fault.Is(err, fault.ProviderError), err)
-		require.ErrorContains(t, err, "500 entries were read so far")
+		require.ErrorContains(t, err, "500 records were read so far")
 	})
 	t.Run("RowsWithoutAnID", func(t *testing.T) {
 		t.Parallel()
