@@ -219,8 +219,9 @@ BEGIN
     IF v_was.state = 'held' THEN
         UPDATE authsync.deliveries AS d
         SET state = 'cancelled', reason = 'the deletion before it was cancelled while it was held back', finished_at = p_now
-        -- By all columns of the index, so that no plan can walk over what else is held.
-        WHERE d.held_from IS NOT NULL AND d.state = 'held'
+        -- By all columns of the index, so that no plan can walk over what else is held; the other one with this
+        -- predicate would serve for d.state = 'held'.
+        WHERE d.held_from IS NOT NULL AND d.state IN ('held', 'cancelled') AND d.state IS NOT DISTINCT FROM 'held'
           AND (d.record_id, d.record_type, d.destination_id, d.change_id)
               > (v_was.record_id, v_was.record_type, v_destination_id, v_was.change_id)
           AND (d.record_id, d.record_type, d.destination_id, d.change_id)
@@ -1779,8 +1780,9 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT w.id
             FROM authsync.deliveries AS w
-            -- By all columns of the index, so that no plan can walk over what else is held.
-            WHERE w.held_from IS NOT NULL AND w.state IN ('held', 'cancelled') AND w.state = 'held'
+            -- By all columns of the index, so that no plan can walk over what else is held; the other one with this
+            -- predicate would serve for w.state = 'held'.
+            WHERE w.held_from IS NOT NULL AND w.state IN ('held', 'cancelled') AND w.state IS NOT DISTINCT FROM 'held'
               AND (w.record_id, w.record_type, w.destination_id, w.change_id) >= (s.record_id, s.record_type, p_destination_id, 0)
               AND (w.record_id, w.record_type, w.destination_id, w.change_id)
                   <= (s.record_id, s.record_type, p_destination_id, 9223372036854775807)
