@@ -312,7 +312,7 @@ func (s *Server) settings() []string {
 		// synchronous_commit stays on: tests kill the server and look for what was committed.
 		set["fsync"] = "off"
 		set["full_page_writes"] = "off"
-		set["max_connections"] = "200"
+		set["max_connections"] = "500"
 		set["shared_buffers"] = "64MB"
 		set["max_wal_size"] = "512MB"
 	}

@@ -98,7 +98,7 @@ func up(ctx context.Context, out io.Writer) error {
 		server, err = localpg.Start(ctx, localpg.Config{
 			Dir: dir, TCP: true,
 			Settings: map[string]string{
-				"fsync": "off", "full_page_writes": "off", "max_connections": "200", "max_wal_size": "512MB",
+				"fsync": "off", "full_page_writes": "off", "max_connections": "500", "max_wal_size": "512MB",
 			},
 		})
 		if err == nil {
