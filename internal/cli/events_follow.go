@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/pause"
 )
 
 // followInterval is how often to ask for what is new.
@@ -92,7 +93,7 @@ func (t *eventFollower) begin(ctx context.Context, limit int) error {
 // for: what came meanwhile is not missed, as the window moves on only when it has answered.
 func (t *eventFollower) follow(ctx context.Context) error {
 	for away := false; ; {
-		pause := followInterval
+		interval := followInterval
 		err := t.look(ctx)
 		switch {
 		case err == nil:
@@ -102,7 +103,7 @@ func (t *eventFollower) follow(ctx context.Context) error {
 		case !passes(err):
 			return err
 		default:
-			pause = followAgain
+			interval = followAgain
 			if !away {
 				if err := t.notice("authsync: the server does not answer (%s); trying again every second, Ctrl-C ends it", printable(err.Error())); err != nil {
 					return err
@@ -110,11 +111,7 @@ func (t *eventFollower) follow(ctx context.Context) error {
 			}
 			away = true
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if pause.For(ctx, interval) != nil {
 			return ctx.Err()
 		}
 	}

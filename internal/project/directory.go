@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/authsync/authsync/internal/pause"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/seal"
 )
@@ -209,7 +210,7 @@ func (d *Directory) Run(ctx context.Context) error {
 			return nil
 		case <-poll.C:
 		case <-d.wake:
-			if !pause(ctx, d.config.MinGap-time.Since(last)) {
+			if pause.For(ctx, d.config.MinGap-time.Since(last)) != nil {
 				return nil
 			}
 		}
@@ -220,21 +221,6 @@ func (d *Directory) Run(ctx context.Context) error {
 			d.logTurn(ctx, err)
 		}
 		poll.Reset(d.config.Interval)
-	}
-}
-
-// pause waits for d; it returns false if ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return true
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }
 

@@ -25,6 +25,8 @@ import (
 
 	"github.com/coder/websocket"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/authsync/authsync/internal/pause"
 )
 
 const (
@@ -115,9 +117,9 @@ func Listen(ctx context.Context, c Config) error {
 		c.Now = time.Now
 	}
 	if c.Sleep == nil {
-		c.Sleep = sleep
+		c.Sleep = pause.For
 	}
-	pause := firstPause
+	next := firstPause
 	var inUseSince time.Time
 	for {
 		accepted, err := c.once(ctx)
@@ -126,7 +128,7 @@ func Listen(ctx context.Context, c Config) error {
 		}
 		switch {
 		case accepted:
-			pause, inUseSince = firstPause, time.Time{}
+			next, inUseSince = firstPause, time.Time{}
 		case !errors.Is(err, ErrInUse):
 		case inUseSince.IsZero():
 			inUseSince = c.Now()
@@ -134,23 +136,12 @@ func Listen(ctx context.Context, c Config) error {
 			return err
 		}
 		if c.Lost != nil {
-			c.Lost(err, pause)
+			c.Lost(err, next)
 		}
-		if err := c.Sleep(ctx, pause); err != nil {
+		if err := c.Sleep(ctx, next); err != nil {
 			return err
 		}
-		pause = min(2*pause, longestPause)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+		next = min(2*next, longestPause)
 	}
 }
 

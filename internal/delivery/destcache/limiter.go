@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/pause"
 )
 
 const (
@@ -55,7 +56,7 @@ func (l *limiter) Take(ctx context.Context, class string) error {
 		if !granted {
 			return &destination.DeferredError{After: wait, Reason: because}
 		}
-		if err := sleep(ctx, wait-time.Since(asked)); err != nil {
+		if err := pause.For(ctx, wait-time.Since(asked)); err != nil {
 			return err
 		}
 		// The caller may use the other half.
@@ -76,18 +77,4 @@ func (l *limiter) Block(ctx context.Context, class string, d time.Duration, beca
 		return fmt.Errorf("block requests: %w", err)
 	}
 	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return context.Cause(ctx)
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

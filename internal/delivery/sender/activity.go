@@ -9,6 +9,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/pause"
 )
 
 const (
@@ -81,12 +82,7 @@ func (w *window) yieldToOthers(ctx context.Context) {
 	if spent <= 0 || !w.sender.activity.othersActive(w.run.name, time.Now()) {
 		return
 	}
-	timer := time.NewTimer(spent)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done(): // the next read or write notices it
-	}
+	_ = pause.For(ctx, spent) // that ctx ended is noticed by the next read or write
 }
 
 // limit returns the maximum number of deliveries in flight.

@@ -247,7 +247,7 @@ func (s *Sender) classify(d *sent, probe bool) {
 		default:
 			d.outcome = outcomeRetry
 		}
-		d.retryAt = s.config.Now().Add(s.config.Pause(max(pause(d.Attempts+1), d.result.After)))
+		d.retryAt = s.config.Now().Add(s.config.Pause(max(retryPause(d.Attempts+1), d.result.After)))
 	}
 }
 
@@ -256,9 +256,9 @@ const (
 	maxPause   = 12 * time.Hour
 )
 
-// pause returns the wait after a number of attempts: 5 s, tripled each time, at most 12 h, with 10 % jitter.
+// retryPause returns the wait after a number of attempts: 5 s, tripled each time, at most 12 h, with 10 % jitter.
 // Fifteen attempts take about three days.
-func pause(attempts int) time.Duration {
+func retryPause(attempts int) time.Duration {
 	p := firstPause
 	for i := 1; i < attempts && p < maxPause; i++ {
 		p *= 3

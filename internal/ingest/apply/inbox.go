@@ -12,6 +12,7 @@ import (
 
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/jobs"
+	"github.com/authsync/authsync/internal/pause"
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
@@ -158,13 +159,8 @@ func (d *drain) took() time.Duration {
 	return now.Sub(d.yielded)
 }
 
-func (d *drain) rest(ctx context.Context, pause time.Duration) {
-	rest := time.NewTimer(pause)
-	defer rest.Stop()
-	select {
-	case <-rest.C:
-	case <-ctx.Done(): // the next read or write finds out
-	}
+func (d *drain) rest(ctx context.Context, length time.Duration) {
+	_ = pause.For(ctx, length) // that ctx ended is noticed by the next read or write
 	d.yielded = time.Now()
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/authsync/authsync/internal/pause"
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
@@ -84,7 +85,7 @@ func (p Pruner) Prune(ctx context.Context) error {
 		p.Batch = pruneBatch
 	}
 	if p.Wait == nil {
-		p.Wait = wait
+		p.Wait = pause.For
 	}
 	if p.Step == nil {
 		p.Step = func(string) error { return nil }
@@ -265,16 +266,5 @@ func (one *partition) attributes() []any {
 	return []any{
 		slog.String("day", one.FromDay.Format(time.DateOnly)),
 		slog.Int64("messages_dropped", one.ExpiredMessages), slog.Int64("messages_kept", one.KeptMessages),
-	}
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

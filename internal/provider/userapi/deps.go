@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/authsync/authsync/internal/egress"
+	"github.com/authsync/authsync/internal/pause"
 	"github.com/authsync/authsync/internal/provider"
 )
 
@@ -59,17 +60,6 @@ type Deps struct {
 	SQL func(databaseURL provider.Secret, tables provider.UserTables) (Source, error)
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // WithDefaults returns the dependencies with the defaults of their comments.
 func (d Deps) WithDefaults() Deps {
 	if d.Transport == nil {
@@ -82,7 +72,7 @@ func (d Deps) WithDefaults() Deps {
 		d.Now = time.Now
 	}
 	if d.Sleep == nil {
-		d.Sleep = sleep
+		d.Sleep = pause.For
 	}
 	if d.Jitter == nil {
 		d.Jitter = randomJitter

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pause"
 	"github.com/authsync/authsync/internal/retention"
 )
 
@@ -93,7 +94,7 @@ func (p *Pruner) pruneChanges(ctx context.Context, one project, done *pruned) er
 		if done.held != "" || len(page) < p.config.Batch {
 			return nil
 		}
-		if err := pause(ctx, time.Since(began)); err != nil {
+		if err := pause.For(ctx, time.Since(began)); err != nil {
 			return err
 		}
 	}

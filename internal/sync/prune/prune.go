@@ -23,6 +23,7 @@ import (
 
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pause"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/retention"
 )
@@ -243,20 +244,9 @@ func (p *Pruner) pruneLedger(ctx context.Context, one project, done *pruned) err
 		if n < p.config.Batch {
 			return nil
 		}
-		if err := pause(ctx, time.Since(began)); err != nil {
+		// So the customer's database is left in peace half of the time.
+		if err := pause.For(ctx, time.Since(began)); err != nil {
 			return err
 		}
-	}
-}
-
-// pause leaves the customer's database half of the time.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
