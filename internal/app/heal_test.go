@@ -53,66 +53,91 @@ func (o *operators) all() []string {
 	return slices.Clone(o.calls)
 }
 
-// TestAStoppedStreamHeals has Auth0 disable the event stream for an hour: some events fail, others are never kept. authsync
-// notices, has the failed ones sent again, enables the stream, reconciles, and calls the operator once each time.
-func TestAStoppedStreamHeals(t *testing.T) {
-	t.Parallel()
-	const stream = "est_AAAAAAAAAAAAAAAAAAAAAA"
-	in := install(t)
-	tenant := demoprovider.NewAuth0(demoprovider.NewAccount(5), time.Now)
-	tenant.Scope += " " + demoprovider.Auth0StreamScopes + " " + demoprovider.Auth0EnableScope
-	tenant.Streams.Streams = []demoprovider.Auth0Stream{{
-		ID: stream, Name: "authsync", Token: signingSecret,
-		Endpoint: "https://sync.example.com/api/capydb/v1/integrations/auth0/webhook/" + in.projectID,
-	}}
-	o := &operators{}
-	hook := httptest.NewServer(o)
+// healing is a server that looks at its providers all the time, and an operator's webhook that it calls.
+type healing struct {
+	in        *installation
+	operators *operators
+	url       string
+	api       *client.Client
+}
+
+func startHealing(t *testing.T) *healing {
+	t.Helper()
+	h := &healing{in: install(t), operators: &operators{}}
+	hook := httptest.NewServer(h.operators)
 	t.Cleanup(hook.Close)
-	c := in.settings
+	c := h.in.settings
 	c.AlertURLs = config.Secret(hook.URL)
 	c.AlertSecret = config.Secret("whsec_" + base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef")))
 	c.AllowAlertTargets, c.AllowTargets = egress.Loopback(), egress.Loopback()
 	a, err := app.Start(t.Context(), app.Config{Settings: c, Log: slog.New(slog.DiscardHandler), WatchEvery: 100 * time.Millisecond})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, a.Stop(context.WithoutCancel(t.Context()))) })
-	tenant.Streams.To = a.URL()
-	api := client.New(a.URL(), in.key)
-	t.Cleanup(api.Close)
-	require.NoError(t, api.Do(t.Context(), http.MethodPut, "/projects/shop/integrations/auth0", map[string]any{
+	h.url, h.api = a.URL(), client.New(a.URL(), h.in.key)
+	t.Cleanup(h.api.Close)
+	return h
+}
+
+// mirrored are the ids of the users that are not deleted.
+func (h *healing) mirrored(t *testing.T) (ids []string) {
+	t.Helper()
+	require.NoError(t, h.in.mirror.QueryRow(t.Context(),
+		`SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM capydb_auth.users WHERE deleted_at IS NULL`).Scan(&ids))
+	return ids
+}
+
+// look has what is probed be probed now.
+func (h *healing) look(t *testing.T) {
+	t.Helper()
+	_, err := h.in.controlDB.Exec(t.Context(), `
+		WITH due AS (UPDATE authsync.probes SET next_probe_at = '-infinity' WHERE next_probe_at < now() + interval '90 seconds' OR gap_since IS NULL)
+		INSERT INTO authsync.river_job (kind, args, max_attempts, queue)
+		SELECT 'probe_projects', '{}', 5, 'default'
+		WHERE NOT EXISTS (SELECT FROM authsync.river_job WHERE kind = 'probe_projects' AND finalized_at IS NULL)`)
+	require.NoError(t, err)
+}
+
+// heals waits until what has stopped is noticed and heals, and requires one call for each.
+func (h *healing) heals(t *testing.T) {
+	t.Helper()
+	waittest.Until(t, func() bool {
+		h.look(t)
+		return len(h.operators.all()) > 0
+	}, "it is noticed")
+	waittest.Until(t, func() bool {
+		h.look(t)
+		return slices.Contains(h.operators.all(), "problem.closed stream_stopped")
+	}, "it heals")
+	require.Equal(t, []string{"problem.opened stream_stopped", "problem.closed stream_stopped"}, h.operators.all())
+}
+
+// TestAStoppedStreamHeals has Auth0 disable the event stream for an hour: some events fail, others are never kept. authsync
+// notices, has the failed ones sent again, enables the stream, reconciles, and calls the operator once each time.
+func TestAStoppedStreamHeals(t *testing.T) {
+	t.Parallel()
+	h := startHealing(t)
+	const stream = "est_AAAAAAAAAAAAAAAAAAAAAA"
+	tenant := demoprovider.NewAuth0(demoprovider.NewAccount(5), time.Now)
+	tenant.Scope += " " + demoprovider.Auth0StreamScopes + " " + demoprovider.Auth0EnableScope
+	tenant.Streams.Streams = []demoprovider.Auth0Stream{{
+		ID: stream, Name: "authsync", Token: signingSecret,
+		Endpoint: "https://sync.example.com/api/capydb/v1/integrations/auth0/webhook/" + h.in.projectID,
+	}}
+	tenant.Streams.To = h.url
+	require.NoError(t, h.api.Do(t.Context(), http.MethodPut, "/projects/shop/integrations/auth0", map[string]any{
 		"credentials": map[string]any{
 			"domain": demoprovider.Auth0Domain, "client_id": demoprovider.Auth0ClientID, "client_secret": demoprovider.Auth0ClientSecret,
 		},
 		"options": map[string]any{"base_url": userapitest.Start(t, tenant), "record_types": []string{"users"}, "heal": map[string]any{"reenable": true}},
 	}, nil))
-	mirrored := func() (ids []string) {
-		require.NoError(t, in.mirror.QueryRow(t.Context(),
-			`SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM capydb_auth.users WHERE deleted_at IS NULL`).Scan(&ids))
-		return ids
-	}
-	waittest.Until(t, func() bool { return len(mirrored()) == 5 }, "the backfill has read everybody")
-	looked := func() {
-		_, err := in.controlDB.Exec(t.Context(), `
-			WITH due AS (UPDATE authsync.probes SET next_probe_at = '-infinity' WHERE next_probe_at < now() + interval '90 seconds' OR gap_since IS NULL)
-			INSERT INTO authsync.river_job (kind, args, max_attempts, queue)
-			SELECT 'probe_projects', '{}', 5, 'default'
-			WHERE NOT EXISTS (SELECT FROM authsync.river_job WHERE kind = 'probe_projects' AND finalized_at IS NULL)`)
-		require.NoError(t, err)
-	}
+	waittest.Until(t, func() bool { return len(h.mirrored(t)) == 5 }, "the backfill has read everybody")
 
 	tenant.Streams.SetDisabled(stream, true)
 	failed, lost := tenant.Account.Create(), tenant.Account.Create()
 	at := time.Now().Add(-time.Hour).UTC()
 	tenant.Streams.AddFailed(stream, fmt.Appendf(nil, `{"id": "evt_failed", "type": "user.created", "time": %q, "data": {"object": {
 		"user_id": %q, "email": "failed@example.com", "created_at": %[1]q, "updated_at": %[1]q}}}`, at.Format(time.RFC3339), demoprovider.Auth0ID(failed)))
-	waittest.Until(t, func() bool {
-		looked()
-		return len(o.all()) > 0
-	}, "it is noticed")
-	waittest.Until(t, func() bool {
-		looked()
-		return slices.Contains(o.all(), "problem.closed stream_stopped")
-	}, "it heals")
-	require.Equal(t, []string{"problem.opened stream_stopped", "problem.closed stream_stopped"}, o.all())
+	h.heals(t)
 	require.False(t, tenant.Streams.IsDisabled(stream))
 	require.Equal(t, []int{http.StatusNoContent}, tenant.Streams.Posted(), "the failed one came again")
 	var want []string
@@ -121,14 +146,14 @@ func TestAStoppedStreamHeals(t *testing.T) {
 	}
 	slices.Sort(want)
 	require.Contains(t, want, demoprovider.Auth0ID(lost))
-	require.Equal(t, want, mirrored(), "the mirror is equal")
-	problems, err := api.Problems(t.Context(), "shop", "", 10)
+	require.Equal(t, want, h.mirrored(t), "the mirror is equal")
+	problems, err := h.api.Problems(t.Context(), "shop", "", 10)
 	require.NoError(t, err)
 	require.Len(t, problems, 1)
 	require.NotNil(t, problems[0].NotifiedAt)
 
 	waittest.Until(t, func() bool { // they are counted after the calls
-		status, text := in.metrics(t, a.URL()+"/metrics")
+		status, text := h.in.metrics(t, h.url+"/metrics")
 		require.Equal(t, http.StatusOK, status)
 		return strings.Contains(text, `authsync_problems_open{kind="stream_stopped"} 0`)
 	}, "every kind has its number")
@@ -139,46 +164,21 @@ func TestAStoppedStreamHeals(t *testing.T) {
 // once each time.
 func TestAStoppedEndpointHeals(t *testing.T) {
 	t.Parallel()
-	in := install(t)
 	tenant := demoprovider.NewClerk(demoprovider.NewAccount(5), time.Now)
 	tenant.Svix.Local = true
-	o := &operators{}
-	hook := httptest.NewServer(o)
-	t.Cleanup(hook.Close)
-	c := in.settings
-	c.AlertURLs = config.Secret(hook.URL)
-	c.AlertSecret = config.Secret("whsec_" + base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef")))
-	c.AllowAlertTargets, c.AllowTargets = egress.Loopback(), egress.Loopback()
-	a, err := app.Start(t.Context(), app.Config{Settings: c, Log: slog.New(slog.DiscardHandler), WatchEvery: 100 * time.Millisecond})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, a.Stop(context.WithoutCancel(t.Context()))) })
+	h := startHealing(t)
 	t.Cleanup(tenant.Svix.Posted)
-	api := client.New(a.URL(), in.key)
-	t.Cleanup(api.Close)
-	require.NoError(t, api.Do(t.Context(), http.MethodPut, "/projects/shop/integrations/clerk", map[string]any{
+	require.NoError(t, h.api.Do(t.Context(), http.MethodPut, "/projects/shop/integrations/clerk", map[string]any{
 		"credentials": map[string]any{"secret_key": demoprovider.ClerkKey},
 		"options": map[string]any{
 			"base_url": userapitest.Start(t, tenant), "record_types": []string{"users"}, "provision": true, "heal": map[string]any{"reenable": true},
 		},
 	}, nil))
-	mirrored := func() (ids []string) {
-		require.NoError(t, in.mirror.QueryRow(t.Context(),
-			`SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM capydb_auth.users WHERE deleted_at IS NULL`).Scan(&ids))
-		return ids
-	}
 	waittest.Until(t, func() bool {
 		var ready bool
-		require.NoError(t, in.controlDB.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM authsync.provisioned_webhooks WHERE state = 'ready')`).Scan(&ready))
-		return ready && len(mirrored()) == 5
+		require.NoError(t, h.in.controlDB.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM authsync.provisioned_webhooks WHERE state = 'ready')`).Scan(&ready))
+		return ready && len(h.mirrored(t)) == 5
 	}, "the endpoint is set up, and the backfill has read everybody")
-	looked := func() {
-		_, err := in.controlDB.Exec(t.Context(), `
-			WITH due AS (UPDATE authsync.probes SET next_probe_at = '-infinity' WHERE next_probe_at < now() + interval '90 seconds' OR gap_since IS NULL)
-			INSERT INTO authsync.river_job (kind, args, max_attempts, queue)
-			SELECT 'probe_projects', '{}', 5, 'default'
-			WHERE NOT EXISTS (SELECT FROM authsync.river_job WHERE kind = 'probe_projects' AND finalized_at IS NULL)`)
-		require.NoError(t, err)
-	}
 	endpoint := tenant.Svix.All()[0].ID
 	tenant.Svix.Change(endpoint, func(e *demoprovider.SvixEndpoint) { e.Disabled = true })
 	failed, missed, lost := tenant.Account.Create(), tenant.Account.Create(), tenant.Account.Create()
@@ -190,15 +190,7 @@ func TestAStoppedEndpointHeals(t *testing.T) {
 				"email_addresses": [], "created_at": %[2]d, "updated_at": %[2]d}}`, demoprovider.ClerkID(n), at.UnixMilli()),
 		})
 	}
-	waittest.Until(t, func() bool {
-		looked()
-		return len(o.all()) > 0
-	}, "it is noticed")
-	waittest.Until(t, func() bool {
-		looked()
-		return slices.Contains(o.all(), "problem.closed stream_stopped")
-	}, "it heals")
-	require.Equal(t, []string{"problem.opened stream_stopped", "problem.closed stream_stopped"}, o.all())
+	h.heals(t)
 	require.False(t, tenant.Svix.All()[0].Disabled)
 	for _, m := range tenant.Svix.Messages() {
 		require.Equal(t, demoprovider.SvixDelivered, m.Status, m.ID)
@@ -209,5 +201,5 @@ func TestAStoppedEndpointHeals(t *testing.T) {
 	}
 	slices.Sort(want)
 	require.Contains(t, want, demoprovider.ClerkID(lost))
-	require.Equal(t, want, mirrored(), "the mirror is equal")
+	require.Equal(t, want, h.mirrored(t), "the mirror is equal")
 }
