@@ -87,10 +87,7 @@ func (s *Sender) pauseInvalid(ctx context.Context, destinationID uuid.UUID, err 
 // probeTime is how long a probe of the circuit breaker may take before another one may start.
 const probeTime = 30 * time.Second
 
-const takeProbe = `
-	UPDATE authsync.destination_progress
-	SET breaker_open_until = $2
-	WHERE destination_id = $1 AND breaker_open_until = $3`
+const takeProbe = `SELECT authsync.take_breaker_probe($1, $2, $3, make_interval(secs => $4))`
 
 // takeProbe allows one job among all processes to probe a destination whose breaker is open, once that is
 // due.
@@ -100,20 +97,17 @@ func (s *Sender) takeProbe(ctx context.Context, destinationID uuid.UUID, open ti
 		return &delivery.WaitError{After: open.Sub(now), Reason: "the destination has failed several times in a row; it is tried again " +
 			"at " + open.UTC().Format(time.RFC3339)}
 	}
-	tag, err := s.config.Pool.Exec(ctx, takeProbe, destinationID, now.Add(probeTime), open)
-	if err != nil {
+	var isTaken bool
+	if err := s.config.Pool.QueryRow(ctx, takeProbe, destinationID, open, now, probeTime.Seconds()).Scan(&isTaken); err != nil {
 		return fmt.Errorf("take the probe: %w", err)
 	}
-	if tag.RowsAffected() == 0 {
+	if !isTaken {
 		return &delivery.WaitError{After: 2 * time.Second, Reason: "another job is probing the destination"}
 	}
 	return nil
 }
 
-const returnProbe = `
-	UPDATE authsync.destination_progress
-	SET breaker_open_until = $2
-	WHERE destination_id = $1 AND breaker_open_until IS NOT NULL`
+const returnProbe = `SELECT authsync.return_breaker_probe($1, $2)`
 
 // returnProbe lets another job probe, because there was nothing to send.
 func (s *Sender) returnProbe(ctx context.Context, destinationID uuid.UUID) error {

@@ -372,6 +372,21 @@ $$;
 
 COMMENT ON FUNCTION authsync.client_lock_key(p_client_id text) IS 'The key of the advisory lock that says that a River client lives.';
 
+CREATE FUNCTION authsync.close_breaker(p_destination_id uuid, p_is_mended boolean) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    UPDATE authsync.destination_progress AS f
+    SET consecutive_failures   = 0,
+        breaker_failed_records = '{}',
+        failing_since          = CASE WHEN p_is_mended THEN NULL ELSE f.failing_since END,
+        breaker_open_until     = NULL,
+        breaker_trips          = 0
+    WHERE f.destination_id = p_destination_id;
+$$;
+
+COMMENT ON FUNCTION authsync.close_breaker(p_destination_id uuid, p_is_mended boolean) IS 'Closes the circuit breaker of a destination.';
+
 CREATE FUNCTION authsync.copy_inbox_rows(p_suffix text, p_project_id uuid, p_limit integer) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1141,6 +1156,84 @@ $_$;
 
 COMMENT ON FUNCTION authsync.make_inbox_partitions(p_from date, p_days integer) IS 'Makes the inbox''s partitions of some days, and of all days that have rows in the default partition.';
 
+CREATE FUNCTION authsync.move_breaker(p_destination_id uuid, p_results jsonb, p_now timestamp with time zone, p_open_after integer, p_open_for interval, p_open_at_most interval, p_disable_after interval, OUT breaker_open_until timestamp with time zone, OUT is_disabled boolean) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    v_progress  authsync.destination_progress;
+    v_delivered bigint;
+    v_failed    bigint;
+    v_failing   text[];
+    v_probe     boolean;
+    v_answered  boolean;
+    v_through   timestamptz;
+BEGIN
+    is_disabled := false;
+    SELECT
+        count(*) FILTER (WHERE r.outcome = 'delivered'),
+        count(DISTINCT r.send) FILTER (WHERE r.outcome IN ('retry', 'probe')),
+        coalesce(bool_or(r.outcome = 'probe'), false),
+        coalesce(bool_or(r.outcome IN ('failed', 'later') AND r.status IS NOT NULL), false),
+        max(r.sent_at) FILTER (WHERE r.outcome = 'delivered')
+    INTO v_delivered, v_failed, v_probe, v_answered, v_through
+    FROM jsonb_to_recordset(p_results) AS r (outcome text, status integer, send bigint, sent_at timestamptz);
+
+    IF v_delivered > 0 THEN
+        -- As close_breaker does, in one statement with the rest: every batch that gets through comes here.
+        UPDATE authsync.destination_progress AS f
+        SET consecutive_failures   = 0,
+            breaker_failed_records = '{}',
+            failing_since          = NULL,
+            breaker_open_until     = NULL,
+            breaker_trips          = 0,
+            last_success_at        = p_now,
+            last_success_sent_at   = greatest(f.last_success_sent_at, v_through)
+        WHERE f.destination_id = p_destination_id;
+        RETURN;
+    END IF;
+
+    SELECT f.* INTO v_progress FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id;
+    IF v_failed > 0 THEN
+        v_failing := ARRAY(
+            SELECT u.order_key FROM unnest(v_progress.breaker_failed_records) AS u (order_key)
+            UNION
+            SELECT min(d.order_key)
+            FROM jsonb_to_recordset(p_results) AS r (id bigint, attempts integer, outcome text, send bigint)
+            JOIN authsync.deliveries AS d ON d.id = r.id
+            WHERE r.outcome IN ('retry', 'probe') AND r.attempts = 0
+            GROUP BY r.send
+            LIMIT p_open_after
+        );
+        -- Deliveries in flight when it opened do not open it again.
+        IF v_probe OR (v_progress.breaker_open_until IS NULL AND cardinality(v_failing) >= p_open_after) THEN
+            breaker_open_until := p_now + least(p_open_for * 2 ^ least(v_progress.breaker_trips, 20), p_open_at_most);
+        END IF;
+        UPDATE authsync.destination_progress AS f
+        SET consecutive_failures   = f.consecutive_failures + v_failed,
+            breaker_failed_records = v_failing,
+            failing_since          = coalesce(f.failing_since, p_now),
+            breaker_open_until     = coalesce(move_breaker.breaker_open_until, f.breaker_open_until),
+            breaker_trips          = f.breaker_trips + CASE WHEN move_breaker.breaker_open_until IS NULL THEN 0 ELSE 1 END
+        WHERE f.destination_id = p_destination_id;
+        -- It may be one user or organization only that fails.
+        IF v_progress.failing_since <= p_now - p_disable_after AND cardinality(v_failing) > 1 THEN
+            is_disabled := authsync.halt_destination(
+                p_destination_id, 'disabled', 'system',
+                format('Every attempt has failed since %s. See why in its deliveries, mend that, and resume it: all is kept.',
+                    to_char(v_progress.failing_since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')),
+                p_now);
+        END IF;
+    ELSIF v_answered AND v_progress.breaker_open_until IS NOT NULL THEN
+        -- The probe was rejected for its content, or deferred: the destination is up.
+        PERFORM authsync.close_breaker(p_destination_id, false);
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.move_breaker(p_destination_id uuid, p_results jsonb, p_now timestamp with time zone, p_open_after integer, p_open_for interval, p_open_at_most interval, p_disable_after interval, OUT breaker_open_until timestamp with time zone, OUT is_disabled boolean) IS 'Moves the circuit breaker of a destination by the results of its attempts.';
+
 CREATE FUNCTION authsync.note_inbox_change() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1434,22 +1527,11 @@ CREATE FUNCTION authsync.record_deliveries(p_destination_id uuid, p_results json
     SET enable_mergejoin TO 'off'
     AS $$
 DECLARE
-    v_progress  authsync.destination_progress;
-    v_keys      text[];
-    v_delivered bigint;
-    v_failed    bigint;
-    v_failing   text[];
-    v_probe     boolean;
-    v_answered  boolean;
-    v_through   timestamptz;
-    v_open      timestamptz;
+    v_keys text[];
 BEGIN
     promoted := 0;
     is_disabled := false;
-    SELECT f.* INTO v_progress
-    FROM authsync.destination_progress AS f
-    WHERE f.destination_id = p_destination_id
-    FOR UPDATE;
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
     IF NOT FOUND THEN
         RETURN NEXT;
         RETURN;
@@ -1549,62 +1631,8 @@ BEGIN
         promoted := authsync.promote_deliveries(p_destination_id, v_keys);
     END IF;
 
-    SELECT
-        count(*) FILTER (WHERE r.outcome = 'delivered'),
-        count(DISTINCT r.send) FILTER (WHERE r.outcome IN ('retry', 'probe')),
-        coalesce(bool_or(r.outcome = 'probe'), false),
-        coalesce(bool_or(r.outcome IN ('failed', 'later') AND r.status IS NOT NULL), false),
-        max(r.sent_at) FILTER (WHERE r.outcome = 'delivered')
-    INTO v_delivered, v_failed, v_probe, v_answered, v_through
-    FROM jsonb_to_recordset(p_results) AS r (outcome text, status integer, send bigint, sent_at timestamptz);
-
-    IF v_delivered > 0 THEN
-        UPDATE authsync.destination_progress AS f
-        SET consecutive_failures   = 0,
-            breaker_failed_records = '{}',
-            failing_since          = NULL,
-            breaker_open_until     = NULL,
-            breaker_trips          = 0,
-            last_success_at        = p_now,
-            last_success_sent_at   = greatest(f.last_success_sent_at, v_through)
-        WHERE f.destination_id = p_destination_id;
-    ELSIF v_failed > 0 THEN
-        v_failing := ARRAY(
-            SELECT u.order_key FROM unnest(v_progress.breaker_failed_records) AS u (order_key)
-            UNION
-            SELECT min(d.order_key)
-            FROM jsonb_to_recordset(p_results) AS r (id bigint, attempts integer, outcome text, send bigint)
-            JOIN authsync.deliveries AS d ON d.id = r.id
-            WHERE r.outcome IN ('retry', 'probe') AND r.attempts = 0
-            GROUP BY r.send
-            LIMIT p_open_after
-        );
-        -- Deliveries in flight when it opened do not open it again.
-        IF v_probe OR (v_progress.breaker_open_until IS NULL AND cardinality(v_failing) >= p_open_after) THEN
-            v_open := p_now + least(p_open_for * 2 ^ least(v_progress.breaker_trips, 20), p_open_at_most);
-        END IF;
-        UPDATE authsync.destination_progress AS f
-        SET consecutive_failures   = f.consecutive_failures + v_failed,
-            breaker_failed_records = v_failing,
-            failing_since          = coalesce(f.failing_since, p_now),
-            breaker_open_until     = coalesce(v_open, f.breaker_open_until),
-            breaker_trips          = f.breaker_trips + CASE WHEN v_open IS NULL THEN 0 ELSE 1 END
-        WHERE f.destination_id = p_destination_id;
-        -- It may be one user or organization only that fails.
-        IF v_progress.failing_since <= p_now - p_disable_after AND cardinality(v_failing) > 1 THEN
-            is_disabled := authsync.halt_destination(
-                p_destination_id, 'disabled', 'system',
-                format('Every attempt has failed since %s. See why in its deliveries, mend that, and resume it: all is kept.',
-                    to_char(v_progress.failing_since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')),
-                p_now);
-        END IF;
-    ELSIF v_answered AND v_progress.breaker_open_until IS NOT NULL THEN
-        -- The probe was rejected for its content, or deferred: the destination is up.
-        UPDATE authsync.destination_progress AS f
-        SET consecutive_failures = 0, breaker_failed_records = '{}', breaker_open_until = NULL, breaker_trips = 0
-        WHERE f.destination_id = p_destination_id;
-    END IF;
-    breaker_open_until := v_open;
+    SELECT m.breaker_open_until, m.is_disabled INTO breaker_open_until, is_disabled
+    FROM authsync.move_breaker(p_destination_id, p_results, p_now, p_open_after, p_open_for, p_open_at_most, p_disable_after) AS m;
     RETURN NEXT;
 END;
 $$;
@@ -2419,9 +2447,7 @@ CREATE FUNCTION authsync.resume_destination(p_destination_id uuid, p_now timesta
 DECLARE
     v_was authsync.destinations;
 BEGIN
-    UPDATE authsync.destination_progress AS f
-    SET consecutive_failures = 0, breaker_failed_records = '{}', failing_since = NULL, breaker_open_until = NULL, breaker_trips = 0
-    WHERE f.destination_id = p_destination_id;
+    PERFORM authsync.close_breaker(p_destination_id, true);
 
     SELECT d.* INTO v_was
     FROM authsync.destinations AS d
@@ -2508,6 +2534,17 @@ $$;
 
 COMMENT ON FUNCTION authsync.retry_delivery(p_project_id uuid, p_id bigint) IS 'Requeues a finished delivery, or makes a retrying one due now.';
 
+CREATE FUNCTION authsync.return_breaker_probe(p_destination_id uuid, p_now timestamp with time zone) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    UPDATE authsync.destination_progress AS f
+    SET breaker_open_until = p_now
+    WHERE f.destination_id = p_destination_id AND f.breaker_open_until IS NOT NULL;
+$$;
+
+COMMENT ON FUNCTION authsync.return_breaker_probe(p_destination_id uuid, p_now timestamp with time zone) IS 'Lets another job probe a destination whose circuit breaker is open.';
+
 CREATE FUNCTION authsync.return_delivery(p_id bigint) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2579,6 +2616,20 @@ END;
 $$;
 
 COMMENT ON FUNCTION authsync.start_job(p_kind text, p_args jsonb, p_notify boolean) IS 'Inserts the job of a subject.';
+
+CREATE FUNCTION authsync.take_breaker_probe(p_destination_id uuid, p_open_until timestamp with time zone, p_now timestamp with time zone, p_probe_for interval) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE authsync.destination_progress AS f
+    SET breaker_open_until = p_now + p_probe_for
+    WHERE f.destination_id = p_destination_id AND f.breaker_open_until = p_open_until;
+    RETURN FOUND;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.take_breaker_probe(p_destination_id uuid, p_open_until timestamp with time zone, p_now timestamp with time zone, p_probe_for interval) IS 'Lets one job probe a destination whose circuit breaker is open.';
 
 CREATE FUNCTION authsync.take_deliveries(p_destination_id uuid, p_states boolean, p_limit integer, p_except bigint[], p_id bigint, p_in_state text) RETURNS TABLE(id bigint, project_id uuid, change_id bigint, first_change_id bigint, last_change_id bigint, as_of bigint, record_type text, record_id text, event_type text, changed text[], changed_at timestamp with time zone, state text, attempts integer, begun boolean, coalesced bigint[], external_id text)
     LANGUAGE plpgsql STABLE

@@ -1,5 +1,5 @@
 -- record_deliveries records the results of deliveries, promotes the next ones with the same order keys
--- and updates the circuit breaker.
+-- and has move_breaker move the circuit breaker.
 --
 -- Repeatable: a result counts only if the delivery has not changed since it was sent.
 -- Order:      the next delivery with an order key becomes ready when the one before is finished.
@@ -13,9 +13,7 @@
 -- job of its own; sent_at; deferrals, if it was deferred while others succeeded, see
 -- deliveries.deferrals; external_id, if keeps_external_id is false: the id to store, empty to delete it.
 --
--- send: results with the same number failed together. The breaker counts order keys whose deliveries failed
--- at their first attempt, one for each send; p_open_after of them open it. The repeated failure of the data of
--- one user or organization says nothing about the others.
+-- send: results with the same number failed together, which move_breaker counts once.
 --
 -- Of coalesced deliveries the newest gets the outcome; the others are coalesced into it. If it has no log of
 -- attempts, it continues that of the one that was sent. A first attempt that succeeds is not logged: the row has it already.
@@ -36,22 +34,11 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $fn$
 DECLARE
-    v_progress  authsync.destination_progress;
-    v_keys      text[];
-    v_delivered bigint;
-    v_failed    bigint;
-    v_failing   text[];
-    v_probe     boolean;
-    v_answered  boolean;
-    v_through   timestamptz;
-    v_open      timestamptz;
+    v_keys text[];
 BEGIN
     promoted := 0;
     is_disabled := false;
-    SELECT f.* INTO v_progress
-    FROM authsync.destination_progress AS f
-    WHERE f.destination_id = p_destination_id
-    FOR UPDATE;
+    PERFORM FROM authsync.destination_progress AS f WHERE f.destination_id = p_destination_id FOR UPDATE;
     IF NOT FOUND THEN
         RETURN NEXT;
         RETURN;
@@ -151,62 +138,8 @@ BEGIN
         promoted := authsync.promote_deliveries(p_destination_id, v_keys);
     END IF;
 
-    SELECT
-        count(*) FILTER (WHERE r.outcome = 'delivered'),
-        count(DISTINCT r.send) FILTER (WHERE r.outcome IN ('retry', 'probe')),
-        coalesce(bool_or(r.outcome = 'probe'), false),
-        coalesce(bool_or(r.outcome IN ('failed', 'later') AND r.status IS NOT NULL), false),
-        max(r.sent_at) FILTER (WHERE r.outcome = 'delivered')
-    INTO v_delivered, v_failed, v_probe, v_answered, v_through
-    FROM jsonb_to_recordset(p_results) AS r (outcome text, status integer, send bigint, sent_at timestamptz);
-
-    IF v_delivered > 0 THEN
-        UPDATE authsync.destination_progress AS f
-        SET consecutive_failures   = 0,
-            breaker_failed_records = '{}',
-            failing_since          = NULL,
-            breaker_open_until     = NULL,
-            breaker_trips          = 0,
-            last_success_at        = p_now,
-            last_success_sent_at   = greatest(f.last_success_sent_at, v_through)
-        WHERE f.destination_id = p_destination_id;
-    ELSIF v_failed > 0 THEN
-        v_failing := ARRAY(
-            SELECT u.order_key FROM unnest(v_progress.breaker_failed_records) AS u (order_key)
-            UNION
-            SELECT min(d.order_key)
-            FROM jsonb_to_recordset(p_results) AS r (id bigint, attempts integer, outcome text, send bigint)
-            JOIN authsync.deliveries AS d ON d.id = r.id
-            WHERE r.outcome IN ('retry', 'probe') AND r.attempts = 0
-            GROUP BY r.send
-            LIMIT p_open_after
-        );
-        -- Deliveries in flight when it opened do not open it again.
-        IF v_probe OR (v_progress.breaker_open_until IS NULL AND cardinality(v_failing) >= p_open_after) THEN
-            v_open := p_now + least(p_open_for * 2 ^ least(v_progress.breaker_trips, 20), p_open_at_most);
-        END IF;
-        UPDATE authsync.destination_progress AS f
-        SET consecutive_failures   = f.consecutive_failures + v_failed,
-            breaker_failed_records = v_failing,
-            failing_since          = coalesce(f.failing_since, p_now),
-            breaker_open_until     = coalesce(v_open, f.breaker_open_until),
-            breaker_trips          = f.breaker_trips + CASE WHEN v_open IS NULL THEN 0 ELSE 1 END
-        WHERE f.destination_id = p_destination_id;
-        -- It may be one user or organization only that fails.
-        IF v_progress.failing_since <= p_now - p_disable_after AND cardinality(v_failing) > 1 THEN
-            is_disabled := authsync.halt_destination(
-                p_destination_id, 'disabled', 'system',
-                format('Every attempt has failed since %s. See why in its deliveries, mend that, and resume it: all is kept.',
-                    to_char(v_progress.failing_since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')),
-                p_now);
-        END IF;
-    ELSIF v_answered AND v_progress.breaker_open_until IS NOT NULL THEN
-        -- The probe was rejected for its content, or deferred: the destination is up.
-        UPDATE authsync.destination_progress AS f
-        SET consecutive_failures = 0, breaker_failed_records = '{}', breaker_open_until = NULL, breaker_trips = 0
-        WHERE f.destination_id = p_destination_id;
-    END IF;
-    breaker_open_until := v_open;
+    SELECT m.breaker_open_until, m.is_disabled INTO breaker_open_until, is_disabled
+    FROM authsync.move_breaker(p_destination_id, p_results, p_now, p_open_after, p_open_for, p_open_at_most, p_disable_after) AS m;
     RETURN NEXT;
 END;
 $fn$;

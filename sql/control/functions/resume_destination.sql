@@ -16,9 +16,7 @@ AS $fn$
 DECLARE
     v_was authsync.destinations;
 BEGIN
-    UPDATE authsync.destination_progress AS f
-    SET consecutive_failures = 0, breaker_failed_records = '{}', failing_since = NULL, breaker_open_until = NULL, breaker_trips = 0
-    WHERE f.destination_id = p_destination_id;
+    PERFORM authsync.close_breaker(p_destination_id, true);
 
     SELECT d.* INTO v_was
     FROM authsync.destinations AS d
