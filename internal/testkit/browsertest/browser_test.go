@@ -24,7 +24,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait")) // pgtest's server
+	forget := trustTestServers()
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait"), // pgtest's server
+		goleak.Cleanup(func(code int) { forget(); os.Exit(code) }))
 }
 
 // bound ends a test that would otherwise hang. It is far longer than any of them takes.

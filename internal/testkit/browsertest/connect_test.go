@@ -110,15 +110,10 @@ func (b *tab) connects(s *site, projectID, name string) {
 	b.leaves(chromedp.Navigate(b.base + pathOf(projectID)))
 	b.walk(`//a[.="` + title + `"]`)
 	if get[bool](b, `document.querySelector("#base-url") !== null`) {
-		b.fill("#base-url", "https://auth.example.com")
-	}
-	b.walk(`//button[.="Connect ` + title + `"]`)
-	if get[bool](b, `document.querySelector("#secret").innerText === "Signing keys"`) {
-		b.until(stepIs("Know the keys of "+title, "done")) // only the provider itself can sign
-		b.until(stepIs(messageStep, "waiting"))
-		b.look()
+		b.connectsByKeySet(s, projectID, name)
 		return
 	}
+	b.walk(`//button[.="Connect ` + title + `"]`)
 	for _, step := range []string{urlStep, secretStep, messageStep, rowStep} {
 		b.until(stepIs(step, "waiting"))
 	}
@@ -146,6 +141,27 @@ func (b *tab) connects(s *site, projectID, name string) {
 	b.look()
 	b.walk(`//li[contains(., "` + rowStep + `")]/a`)
 	require.Contains(b.t, b.words("main h1"), sample.UserID)
+}
+
+// connectsByKeySet does so with a provider that publishes its keys at the customer's own address there.
+func (b *tab) connectsByKeySet(s *site, projectID, name string) {
+	b.t.Helper()
+	title, userID := provider.Title(name), "user_of_"+name
+	publishes := newIssuer(b.t)
+	b.fill("#base-url", publishes.url)
+	b.walk(`//button[.="Connect ` + title + `"]`)
+	b.until(stepIs("Know the keys of "+title, "done"))
+	b.until(stepIs(messageStep, "waiting"))
+	stays := b.stays()
+
+	publishes.send(b.t, s, projectID, name, userID)
+	for _, step := range []string{messageStep, rowStep} {
+		b.until(stepIs(step, "done"))
+	}
+	b.until(stays)
+	b.look()
+	b.walk(`//li[contains(., "` + rowStep + `")]/a`)
+	require.Contains(b.t, b.words("main h1"), userID)
 }
 
 // A provider of one's own is described, tried, connected and its first row seen.
