@@ -282,6 +282,9 @@ func (b *testBundle) send(t *testing.T, r *http.Request) reply {
 	b.handler.ServeHTTP(w, r)
 	answer := reply{status: w.Code, header: w.Header(), text: w.Body.String()}
 	require.NotEmpty(t, w.Header().Get("X-Request-Id"))
+	if !strings.HasPrefix(r.URL.Path, api.Prefix+"/openapi.") { // the one thing that says nothing of anybody
+		require.Equal(t, "no-store", w.Header().Get("Cache-Control"), "no proxy or browser keeps what it says of people")
+	}
 	if w.Code == http.StatusNoContent {
 		require.Empty(t, answer.text)
 		return answer

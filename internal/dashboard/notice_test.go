@@ -2,6 +2,7 @@ package dashboard_test
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,6 +25,10 @@ func TestOnlyAPageThatIsOpenedTakesTheNotice(t *testing.T) {
 	form := s.get(t, s.path(), s.all).forms(s.path())[0]
 	sent := s.post(t, form, s.all)
 	require.Equal(t, http.StatusSeeOther, sent.status)
+	left := slices.IndexFunc(sent.cookies, func(c *http.Cookie) bool { return c.Name == "authsync_notice" })
+	require.NotEqual(t, -1, left)
+	require.True(t, sent.cookies[left].HttpOnly, "no script reads it")
+	require.Equal(t, http.SameSiteStrictMode, sent.cookies[left].SameSite, "no page of another site brings it along")
 	look := s.look(t, s.path(), append(sent.cookies, s.all)...)
 	require.Equal(t, http.StatusOK, look.status)
 	require.Empty(t, look.cookies)
