@@ -52,6 +52,18 @@ func execute(t *testing.T, s *localpg.Server, sql string) {
 	require.NoError(t, err)
 }
 
+const passwordRounds = `SELECT split_part(rolpassword, ':', 1) FROM pg_authid WHERE rolname = 'postgres'`
+
+// refusesOthers checks that the password is asked for.
+func refusesOthers(t *testing.T, s *localpg.Server) {
+	t.Helper()
+	u, err := url.Parse(s.URL("postgres"))
+	require.NoError(t, err)
+	u.User = url.UserPassword("postgres", "wrong")
+	_, err = pgx.Connect(t.Context(), u.String())
+	require.Equal(t, "28P01", pgdb.Code(err))
+}
+
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
 func TestThrowawayServer(t *testing.T) {
@@ -64,6 +76,8 @@ func TestThrowawayServer(t *testing.T) {
 		require.Equal(t, "off", query(t, s, `SHOW fsync`))
 		require.Equal(t, "on", query(t, s, `SHOW synchronous_commit`))
 		require.Empty(t, query(t, s, `SHOW listen_addresses`))
+		require.Equal(t, "SCRAM-SHA-256$1", query(t, s, passwordRounds))
+		refusesOthers(t, s)
 		require.NoError(t, s.Stop(t.Context()))
 		require.NoError(t, s.Stop(t.Context()), "a second Stop does nothing")
 		require.NoDirExists(t, s.Dir())
@@ -144,6 +158,7 @@ func TestDurableServer(t *testing.T) {
 	info, err := os.Stat(filepath.Join(s.Dir(), "password"))
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	require.Equal(t, "SCRAM-SHA-256$4096", query(t, s, passwordRounds), "some drivers refuse fewer")
 
 	// The directory is taken, and the error says by whom.
 	_, err = localpg.Start(t.Context(), localpg.Config{Dir: dir})

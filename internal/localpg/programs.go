@@ -241,6 +241,9 @@ func (s *Server) initData(ctx context.Context) error {
 	if err := os.RemoveAll(unfinished); err != nil {
 		return explain("make data of PostgreSQL", s.dir, err, "")
 	}
+	if passwordFile, err = s.passwordForInitdb(passwordFile); err != nil {
+		return explain("keep password of PostgreSQL", s.dir, err, "")
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.config.Timeout, errors.New("initdb took too long"))
 	defer cancel()
 	args := append(s.initdbArgs(), "--pgdata="+unfinished, "--pwfile="+passwordFile)
