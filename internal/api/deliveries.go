@@ -80,27 +80,51 @@ func (a *API) getDelivery(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	d := wire.DeliveryDetail{Delivery: deliveryOf(found.Delivery), AttemptLog: each(found.AttemptLog, attemptOf)}
-	switch given(r)["request"] {
+	switch given(r)["preview"] {
 	case "", "false":
 	case "true":
-		if d.Request, err = a.requestOf(r, d.Delivery); err != nil {
+		if d.Preview, err = a.previewOf(r, d.Delivery); err != nil {
 			return answer{}, err
 		}
 	default:
-		return answer{}, wrong(inQuery, "request", problem.Invalid, "request must be true or false")
+		return answer{}, wrong(inQuery, "preview", problem.Invalid, "preview must be true or false")
 	}
 	return answer{status: http.StatusOK, body: d}, nil
 }
 
 func attemptOf(a admin.Attempt) wire.DeliveryAttempt {
-	return wire.DeliveryAttempt{
+	shown := wire.DeliveryAttempt{
 		Number: a.Number, AttemptedAt: utc(a.AttemptedAt), Outcome: a.Outcome, Status: a.Status, DurationMS: a.DurationMS,
-		Reason: a.Reason, Response: a.Response,
+		Reason: a.Reason, Response: a.Response, ResponseCut: a.IsResponseCut, RequestsOmitted: a.Omitted,
 	}
+	if a.Requests == nil {
+		return shown
+	}
+	shown.Requests = make([]wire.SentRequest, len(a.Requests))
+	for i, r := range a.Requests {
+		one := wire.SentRequest{
+			Method: r.Method, URL: r.URL, Headers: r.Header, BodyBytes: r.BodyBytes, BodyCut: r.IsBodyCut, Sent: !r.IsUnsent,
+			ResponseCut: r.IsResponseCut, Note: r.Note,
+		}
+		if i < len(a.Bodies) {
+			one.Body = a.Bodies[i]
+		}
+		if r.Status != 0 {
+			one.Status = &r.Status
+		}
+		switch {
+		case r.Response != nil:
+			one.Response = *r.Response
+		case a.Response != nil: // that of the attempt is not stored twice
+			one.Response, one.ResponseCut = *a.Response, a.IsResponseCut
+		}
+		shown.Requests[i] = one
+	}
+	return shown
 }
 
-// requestOf makes the request of a delivery as it would be sent now.
-func (a *API) requestOf(r *http.Request, d wire.Delivery) (*wire.DeliveryRequest, error) {
+// previewOf makes the request of a delivery as it would be sent now.
+func (a *API) previewOf(r *http.Request, d wire.Delivery) (*wire.DeliveryPreview, error) {
 	p, err := a.project(r)
 	if err != nil {
 		return nil, err
@@ -111,12 +135,12 @@ func (a *API) requestOf(r *http.Request, d wire.Delivery) (*wire.DeliveryRequest
 	}
 	preview, err := a.config.Outbox.Preview(r.Context(), p.ID, to.ID, record.Ref{}, d.ChangeID)
 	if errors.Is(err, admin.ErrNoChange) {
-		return nil, fail(fault.ChangeNotFound, "the project's change feed no longer has change %d, of which the request of this delivery is made", d.ChangeID)
+		return nil, fail(fault.ChangeNotFound, "the project's change feed no longer has change %d, of which the preview of this delivery is made", d.ChangeID)
 	}
 	if err != nil {
 		return nil, ofDatabase(p, err)
 	}
-	request := &wire.DeliveryRequest{Requests: each(preview.Requests, requestOf)}
+	request := &wire.DeliveryPreview{Requests: each(preview.Requests, requestOf)}
 	if d.LastAttemptAt != nil && to.UpdatedAt.After(*d.LastAttemptAt) {
 		request.DestinationChangedAt = utc(&to.UpdatedAt)
 	}

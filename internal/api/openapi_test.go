@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/authsync/authsync/internal/api"
+	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/delivery/admin"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/ingest/receiver"
@@ -268,7 +269,12 @@ func checkDestinations(t *testing.T, b *testBundle, check func(method, path, des
 		{ID: 3, State: "delivered", RecordType: "session", RecordID: "s", UserID: &text, EventType: "session.deleted", Changed: []string{}},
 	}
 	b.outbox.attempts = []admin.Attempt{
-		{Number: 3, AttemptedAt: &at, Outcome: "retried", Status: &number, DurationMS: &id, Reason: &text, Response: &text}, {Number: 1, Outcome: "unknown"},
+		{Number: 3, AttemptedAt: &at, Outcome: "retried", Status: &number, DurationMS: &id, Reason: &text, Response: &text, Sent: delivery.Sent{
+			Requests: []delivery.SentRequest{
+				{Method: "GET", URL: "https://x/1", Header: http.Header{"Accept": {"a/b"}}, Status: 404, Response: new("none"), IsResponseCut: true, Note: "n"},
+				{Method: "POST", URL: "https://x", Header: http.Header{}, BodyBytes: 5000, IsBodyCut: true, IsUnsent: true},
+			}, Bodies: []string{"", "{}"}, Omitted: 2,
+		}}, {Number: 1, Outcome: "unknown"},
 	}
 	made := check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "type": "webhook", "condition": "true"}`, 201)
 	b.outbox.deliveries[1].DestinationID = uuid.MustParse(fmt.Sprint(made.body["id"]))
@@ -298,12 +304,22 @@ func checkDestinations(t *testing.T, b *testBundle, check func(method, path, des
 	require.Len(t, attempts, 2)
 	require.Equal(t, object{
 		"number": 3.0, "attempted_at": "2026-05-04T10:20:30Z", "outcome": "retried", "status": 500.0, "duration_ms": 3.0, "reason": "x", "response": "x",
+		"response_cut": false, "requests_omitted": 2.0, "requests": []any{
+			object{
+				"method": "GET", "url": "https://x/1", "headers": object{"Accept": []any{"a/b"}}, "body": "", "body_bytes": 0.0, "body_cut": false, "sent": true,
+				"status": 404.0, "response": "none", "response_cut": true, "note": "n",
+			},
+			object{
+				"method": "POST", "url": "https://x", "headers": object{}, "body": "{}", "body_bytes": 5000.0, "body_cut": true, "sent": false,
+				"status": nil, "response": "x", "response_cut": false,
+			},
+		},
 	}, attempts[0])
-	whole := check("GET", "/projects/shop/deliveries/2?request=true", delivery, "", 200)
-	request, _ := whole.body["request"].(map[string]any)
+	whole := check("GET", "/projects/shop/deliveries/2?preview=true", delivery, "", 200)
+	request, _ := whole.body["preview"].(map[string]any)
 	require.NotEmpty(t, request["requests"])
 	require.NotNil(t, request["destination_changed_at"], "the attempt was before it was created")
-	check("GET", "/projects/shop/deliveries/2?request=yes", delivery, "", 422)
+	check("GET", "/projects/shop/deliveries/2?preview=yes", delivery, "", 422)
 	require.NotContains(t, check("POST", "/projects/shop/deliveries/1/retry", delivery+"/retry", "", 200).body, "attempt_log")
 	check("POST", "/projects/shop/deliveries/1/cancel", delivery+"/cancel", "", 200)
 	check("POST", "/projects/shop/deliveries/3/cancel", delivery+"/cancel", "", 409)

@@ -99,7 +99,7 @@ func (a *API) routes() []route {
 		{get, one + "/deliveries", ofProject, look, a.listDeliveries, takes{
 			query: append([]string{"destination", "state", "user_id", "record_type", "record_id", "event_type"}, aPage.query...),
 		}},
-		{get, delivery, ofProject, look, a.getDelivery, takes{query: []string{"request"}}},
+		{get, delivery, ofProject, look, a.getDelivery, takes{query: []string{"preview"}}},
 		{post, delivery + "/retry", ofProject, operate, a.retryDelivery, nothing},
 		{post, delivery + "/cancel", ofProject, operate, a.cancelDelivery, nothing},
 		{post, delivery + "/confirm", ofProject, operate, a.confirmDelivery, nothing},

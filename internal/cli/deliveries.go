@@ -2,7 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -98,16 +97,18 @@ func whyOf(d client.Delivery) string {
 }
 
 func (s *session) newDeliveriesShow() *cobra.Command {
-	var withRequest bool
+	var withRequests, withPreview bool
 	cmd := &cobra.Command{
 		Use:   "get PROJECT ID",
 		Short: "Show a delivery, its last attempts and the responses to them",
-		Long: `Shows a delivery, the last response to it and its last ten attempts. --request adds its
-request as it would be sent now, secrets masked: requests are not stored. It is what the
-last attempt sent, apart from its time, its signatures and what was learned from answers
-since, unless the destination was changed after that.`,
+		Long: `Shows a delivery, the last response to it and its last ten attempts.
+
+--requests adds the requests of each attempt as they were sent, and the answers: at most
+4 kB of a body, with credentials and signatures masked. --preview adds the request as it
+would be sent now.`,
 		Example: "  authsync deliveries get shop 17\n" +
-			"  authsync deliveries get shop 17 --request",
+			"  authsync deliveries get shop 17 --requests\n" +
+			"  authsync deliveries get shop 17 --preview",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := deliveryIDs(args[1:])
@@ -118,45 +119,48 @@ since, unless the destination was changed after that.`,
 			if err != nil {
 				return err
 			}
-			if withRequest {
-				return s.showOutgoingRequest(cmd.Context(), c, args[0], ids[0])
+			find := c.OneOutgoing
+			if withPreview {
+				find = c.OutgoingPreview
 			}
-			d, err := c.OneOutgoing(cmd.Context(), args[0], ids[0])
+			d, err := find(cmd.Context(), args[0], ids[0])
 			if err != nil {
 				return err
 			}
 			if s.json {
 				return s.printJSON(d)
 			}
-			return s.printOneOutgoing(d)
+			if err := s.printOneOutgoing(d); err != nil {
+				return err
+			}
+			if withRequests {
+				if err := s.printSent(d.AttemptLog); err != nil {
+					return err
+				}
+			}
+			return s.printOutgoingPreview(d.Preview)
 		},
 	}
-	cmd.Flags().BoolVar(&withRequest, "request", false, "show its request as it would be sent now, too")
+	cmd.Flags().BoolVar(&withRequests, "requests", false, "show the requests of its attempts as they were sent, too")
+	cmd.Flags().BoolVar(&withPreview, "preview", false, "show its request as it would be sent now, too")
 	return cmd
 }
 
-// showOutgoingRequest shows a delivery with what it would send now.
-func (s *session) showOutgoingRequest(ctx context.Context, c *client.Client, project string, id int64) error {
-	d, err := c.OutgoingRequest(ctx, project, id)
-	if err != nil {
-		return err
-	}
-	if s.json {
-		return s.printJSON(d)
-	}
-	if err := s.printOneOutgoing(d); err != nil {
-		return err
-	}
-	if d.Request == nil {
+// printOutgoingPreview prints what a delivery would send now; nil: it was not asked for.
+func (s *session) printOutgoingPreview(preview *client.DeliveryPreview) error {
+	if preview == nil {
 		return nil
 	}
-	for _, r := range d.Request.Requests {
+	if err := s.printf("\nPreview: as it would be sent now\n"); err != nil {
+		return err
+	}
+	for _, r := range preview.Requests {
 		if err := s.printRequest(r); err != nil {
 			return err
 		}
 	}
-	if at := d.Request.DestinationChangedAt; at != nil {
-		return s.notice("The destination was changed at %s, after the last attempt: it may have sent something else.", clock(*at))
+	if at := preview.DestinationChangedAt; at != nil {
+		return s.notice("The destination was changed at %s, after the last attempt.", clock(*at))
 	}
 	return nil
 }

@@ -80,16 +80,23 @@ func (s *session) printRequest(r client.Request) error {
 	if r.Note != "" {
 		b.WriteString("# " + printable(r.Note) + "\n")
 	}
-	b.WriteString(printable(r.Method) + " " + printable(r.URL) + "\n")
-	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
-		for _, value := range r.Headers[name] {
-			b.WriteString(printable(name) + ": " + printable(value) + "\n")
-		}
-	}
+	b.WriteString(headOf(r.Method, r.URL, r.Headers))
 	if body := bytes.TrimSpace(r.Body); len(body) > 0 && !bytes.Equal(body, []byte("null")) {
 		b.WriteString("\n" + bodyText(body) + "\n")
 	}
 	return s.printf("%s", b.String())
+}
+
+// headOf gives all of a request but its body.
+func headOf(method, url string, headers map[string][]string) string {
+	var b strings.Builder
+	b.WriteString(printable(method) + " " + printable(url) + "\n")
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		for _, value := range headers[name] {
+			b.WriteString(printable(name) + ": " + printable(value) + "\n")
+		}
+	}
+	return b.String()
 }
 
 // bodyText gives a body for people: JSON indented, a text as it is.

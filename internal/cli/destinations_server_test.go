@@ -59,11 +59,11 @@ func TestADestinationFromAddToRemove(t *testing.T) {
 	id := count(deliveries[0].ID)
 	require.Contains(t, b.must(t, "explain", "shop", "u-1"), "Sent on, newest first:")
 	require.Contains(t, b.must(t, "deliveries", "get", "shop", id), preview.MessageID)
-	require.Regexp(t, `(?m)^POST http://127\.0\.0\.1`, b.must(t, "deliveries", "get", "shop", id, "--request"))
+	require.Regexp(t, `(?m)^POST http://127\.0\.0\.1`, b.must(t, "deliveries", "get", "shop", id, "--preview"))
 	var whole client.DeliveryDetail
-	b.decode(t, &whole, "deliveries", "get", "shop", id, "--request")
+	b.decode(t, &whole, "deliveries", "get", "shop", id, "--preview")
 	require.Equal(t, deliveries[0].ID, whole.ID)
-	require.Len(t, whole.Request.Requests, 1)
+	require.Len(t, whole.Preview.Requests, 1)
 
 	b.must(t, "deliveries", "cancel", "shop", id, "--yes")
 	require.Contains(t, b.must(t, "deliveries", "list", "shop", "--state", "cancelled", "--destination", "app"), "u-1")

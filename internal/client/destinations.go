@@ -90,9 +90,9 @@ func (c *Client) OneOutgoing(ctx context.Context, project string, id int64) (d D
 	return d, err
 }
 
-// OutgoingRequest finds a delivery with its last attempts and what it would send now.
-func (c *Client) OutgoingRequest(ctx context.Context, project string, id int64) (d DeliveryDetail, err error) {
-	err = c.Do(ctx, http.MethodGet, outgoingPath(project, id)+"?request=true", nil, &d)
+// OutgoingPreview finds a delivery with its last attempts and what it would send now.
+func (c *Client) OutgoingPreview(ctx context.Context, project string, id int64) (d DeliveryDetail, err error) {
+	err = c.Do(ctx, http.MethodGet, outgoingPath(project, id)+"?preview=true", nil, &d)
 	return d, err
 }
 

@@ -65,6 +65,8 @@ type (
 	ConfirmOrder    = wire.ConfirmOrder
 	Confirmed       = wire.Confirmed
 	DeliveryAttempt = wire.DeliveryAttempt
+	SentRequest     = wire.SentRequest
+	DeliveryPreview = wire.DeliveryPreview
 	RecordValues    = wire.RecordValues
 
 	Run              = wire.Run

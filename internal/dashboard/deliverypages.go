@@ -80,31 +80,33 @@ type deliveryData struct {
 	Response excerpt
 	// MayRetry, MayConfirm and MayCancel say that its state allows it.
 	MayRetry, MayConfirm, MayCancel bool
-	// Shown are the requests that it would send now; Request is nil if they cannot be made now, for the reason NoRequest.
+	// Tries are its attempts, newest first.
+	Tries []shownAttempt
+	// Shown are the requests that it would send now; Preview is nil if they cannot be made now, for the reason NoPreview.
 	Shown     []shownRequest
-	NoRequest string
-	// IsLook says that the page looks for news: the request has none, and is left out.
+	NoPreview string
+	// IsLook says that the page looks for news: the preview has none, and is left out.
 	IsLook          bool
 	DestinationPath string
 	JobPath         string // empty: it has none, or the key may not open it
 }
 
 func showDelivery(v *visit) (view, error) {
-	found, noRequest, err := deliveryOf(v)
+	found, noPreview, err := deliveryOf(v)
 	if err != nil {
 		return view{}, err
 	}
 	d := found.Delivery
 	data := deliveryData{
-		DeliveryDetail: found, NoRequest: noRequest, IsLook: isLook(v.Request),
+		DeliveryDetail: found, NoPreview: noPreview, IsLook: isLook(v.Request), Tries: shownAttempts(found.AttemptLog),
 		Response:        excerptOf(text(d.LastResponse), maxChangeShown),
 		MayRetry:        slices.Contains([]string{"retrying", "failed", "cancelled"}, d.State),
 		MayConfirm:      d.State == "held",
 		MayCancel:       slices.Contains([]string{"held", "blocked", "ready", "retrying", "failed"}, d.State),
 		DestinationPath: pathOfDestination(v.project.ID, d.Destination, d.DestinationID),
 	}
-	if found.Request != nil {
-		data.Shown = shownRequests(found.Request.Requests)
+	if found.Preview != nil {
+		data.Shown = shownRequests(found.Preview.Requests)
 	}
 	for _, state := range deliveryStates() {
 		if state.Value == d.State {
@@ -117,20 +119,20 @@ func showDelivery(v *visit) (view, error) {
 	return view{template: "delivery", title: "Delivery " + strconv.FormatInt(d.ID, 10) + " of " + v.project.Name, section: "deliveries", data: data}, nil
 }
 
-// deliveryOf reads a delivery with its request, or without it and why: it is made of the project's database and of
+// deliveryOf reads a delivery with its preview, or without it and why: it is made of the project's database and of
 // expressions, and the rest is to be seen whatever they do.
-func deliveryOf(v *visit) (d wire.DeliveryDetail, noRequest string, err error) {
+func deliveryOf(v *visit) (d wire.DeliveryDetail, noPreview string, err error) {
 	path := []string{"projects", v.project.ID, "deliveries", v.PathValue("delivery")}
 	if !isLook(v.Request) {
-		d, err = get[wire.DeliveryDetail](v, url.Values{"request": {"true"}}, path...)
+		d, err = get[wire.DeliveryDetail](v, url.Values{"preview": {"true"}}, path...)
 		var refused *problemError
 		if !errors.As(err, &refused) {
 			return d, "", err
 		}
-		noRequest = refused.Detail
+		noPreview = refused.Detail
 	}
 	d, err = get[wire.DeliveryDetail](v, nil, path...)
-	return d, noRequest, err
+	return d, noPreview, err
 }
 
 // MoreAttempts says that it had attempts that are no longer kept.

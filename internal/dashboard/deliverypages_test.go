@@ -2,6 +2,7 @@ package dashboard_test
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -58,7 +59,9 @@ func TestAFailedDeliveryIsRetriedByHand(t *testing.T) {
 	require.Contains(t, failed.words, "Bearer ***")
 	require.NotContains(t, failed.text, "top-secret-key")
 	require.Contains(t, failed.words, "The destination has not been changed since the last attempt")
-	require.NotContains(t, s.look(t, path, s.all).text, `id="request"`)
+	require.NotContains(t, s.look(t, path, s.all).text, `id="preview"`)
+	require.Regexp(t, `(?s)What attempt 1 sent\s*PUT `+there.url+`/users/user_1.*Bearer \*\*\*.*"name": "Ada"\s*}\s*Answer: 400\s*`+regexp.QuoteMeta(hostile)+`.*Cut: the answer was longer`,
+		failed.words)
 	require.Contains(t, s.get(t, "/", s.all).links(s.path("deliveries")), s.path("deliveries")+"?destination=billing&state=failed")
 	require.Len(t, s.linksOf(t, s.path("deliveries")+"?destination=billing&state=failed", s.path("deliveries")+"/"), 1)
 	there.answers(http.StatusOK, "thanks")

@@ -31,7 +31,12 @@ func (s *site) outbound(t *testing.T) string {
 			reason, attempts, last_attempt_at, last_status, last_response, job_id, finished_at,
 			attempt_log)
 		SELECT $1, id, 1, 'user', $3, $3, 'user:' || $3, 'user.created', ARRAY[$2::text], now(), 'failed', $2, 3, now(), 500, $2, 4711, now(),
-			ARRAY[jsonb_build_object('number', 2, 'outcome', 'unknown', 'reason', $2::text, 'response', $2::text)]
+			ARRAY[jsonb_build_object('number', 2, 'outcome', 'unknown', 'reason', $2::text, 'response', $2::text),
+				jsonb_build_object('number', 3, 'outcome', 'failed', 'reason', $2::text, 'response', $2::text, 'bodies', jsonb_build_array($2::text, $2::text), 'requests',
+					jsonb_build_array(
+						jsonb_build_object('method', $2::text, 'url', $2::text, 'headers', jsonb_build_object($2::text, jsonb_build_array($2::text)), 'body_bytes', 9000,
+							'body_cut', true, 'status', 404, 'response', $2::text, 'note', $2::text),
+						jsonb_build_object('method', 'POST', 'url', $2::text, 'headers', jsonb_build_object($2::text, jsonb_build_array($2::text)), 'body_bytes', 7, 'status', 500)))]
 		FROM d`,
 		s.shop.ID, "outbound "+hostile, hostileID)
 	return s.path("destinations", "app")

@@ -103,6 +103,10 @@ type Result struct {
 	Shared bool
 	// ExternalID is the record's external id to store; empty deletes it, nil leaves it as it is.
 	ExternalID *string
+	// Exchanges are the requests that were made for the message, in order: the last MaxExchanges of them; Omitted is the number
+	// of those before.
+	Exchanges []Exchange
+	Omitted   int
 }
 
 // Destination sends messages to one configured system. It is safe for concurrent use.

@@ -47,8 +47,9 @@ func NewMask(secrets ...string) Mask {
 func formsOf(secret string) []string {
 	query, path := url.QueryEscape(secret), url.PathEscape(secret)
 	markup := html.EscapeString(secret)
+	spaced := strings.ReplaceAll(query, "+", "%20")
 	forms := []string{
-		secret, query, path, lowerEscapes(query), lowerEscapes(path),
+		secret, query, path, spaced, lowerEscapes(query), lowerEscapes(path), lowerEscapes(spaced),
 		markup, strings.ReplaceAll(markup, "+", "&#43;"),
 		strings.ReplaceAll(strings.ReplaceAll(markup, "&#34;", "&quot;"), "&#39;", "&#039;"),
 	}
@@ -90,11 +91,17 @@ func (m Mask) ReadAhead() int { return MaxResponse + m.longest + 1 }
 // Response returns the start of a response, of which at most ReadAhead bytes were read: valid UTF-8, at most
 // MaxResponse bytes, no secret and no partial secret at the end.
 func (m Mask) Response(read []byte) string {
-	text := m.Hide(strings.ToValidUTF8(string(read), "\uFFFD"))
-	if len(read) >= m.ReadAhead() {
-		// The response was cut off, possibly within a secret.
+	text, _ := m.Excerpt(read)
+	return text
+}
+
+// Excerpt is Response for any body. isCut reports that there is more of it.
+func (m Mask) Excerpt(read []byte) (text string, isCut bool) {
+	text = m.Hide(strings.ToValidUTF8(string(read), "\uFFFD"))
+	if isCut = len(read) >= m.ReadAhead(); isCut {
+		// It was cut off, possibly within a secret.
 		text = text[:max(len(text)-m.longest, 0)]
 	}
 	text = strings.ReplaceAll(text, "\x00", "\uFFFD") // PostgreSQL's text does not accept U+0000
-	return strings.ToValidUTF8(text[:min(len(text), MaxResponse)], "")
+	return strings.ToValidUTF8(text[:min(len(text), MaxResponse)], ""), isCut || len(text) > MaxResponse
 }

@@ -159,12 +159,12 @@ type Confirmed struct {
 	DryRun    bool  `json:"dry_run"`
 }
 
-// DeliveryDetail is a delivery with its last attempts, newest first, and its request where it was asked for.
+// DeliveryDetail is a delivery with its last attempts, newest first, and a preview of its request where it was asked for.
 type DeliveryDetail struct {
 	Delivery
 
 	AttemptLog []DeliveryAttempt `json:"attempt_log"`
-	Request    *DeliveryRequest  `json:"request,omitempty"`
+	Preview    *DeliveryPreview  `json:"preview,omitempty"`
 }
 
 // DeliveryAttempt is an attempt to send a delivery.
@@ -176,11 +176,31 @@ type DeliveryAttempt struct {
 	DurationMS  *int64     `json:"duration_ms"`
 	Reason      *string    `json:"reason"`
 	Response    *string    `json:"response"`
+	ResponseCut bool       `json:"response_cut"`
+	// Requests are those that it made, in order, as they were sent: nil: they are not known; empty: it made none.
+	Requests        []SentRequest `json:"requests"`
+	RequestsOmitted int           `json:"requests_omitted"` // earlier ones that are not kept
 }
 
-// DeliveryRequest is what a delivery would send now: requests are not stored. It is what the last attempt sent, apart from its
-// time, its signatures and what was learned from answers since, unless the destination was changed after that.
-type DeliveryRequest struct {
+// SentRequest is a request as it was sent, with its secrets masked, and the answer to it.
+type SentRequest struct {
+	Method      string              `json:"method"`
+	URL         string              `json:"url"`
+	Headers     map[string][]string `json:"headers"`
+	Body        string              `json:"body"` // as sent, at most 4 kB
+	BodyBytes   int                 `json:"body_bytes"`
+	BodyCut     bool                `json:"body_cut"`
+	Sent        bool                `json:"sent"`   // false: there was no connection, nothing of it has left
+	Status      *int                `json:"status"` // nil: there was no answer
+	Response    string              `json:"response"`
+	ResponseCut bool                `json:"response_cut"`
+	// Note says what is left out, and why.
+	Note string `json:"note,omitempty"`
+}
+
+// DeliveryPreview is a preview: what a delivery would send now. It is what the last attempt sent, apart from its time, its
+// signatures and what was learned from answers since, unless the destination was changed after that.
+type DeliveryPreview struct {
 	Requests []Request `json:"requests"`
 	// DestinationChangedAt is when the destination was changed, if that was after the last attempt; nil: it was not.
 	DestinationChangedAt *time.Time `json:"destination_changed_at"`

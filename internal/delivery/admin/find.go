@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/pgdb"
 )
 
@@ -29,6 +30,10 @@ type Attempt struct {
 	DurationMS  *int64     `json:"duration_ms"`
 	Reason      *string    `json:"reason"`
 	Response    *string    `json:"response"`
+	// IsResponseCut reports that there was more of the response.
+	IsResponseCut bool `json:"response_cut"`
+	// Sent are its requests; they are nil if nobody knows them: of an unknown attempt, and of one without a log.
+	delivery.Sent
 }
 
 // The log does not have the only attempt of a delivery if that succeeded, nor one that has begun and of which nothing is
@@ -36,10 +41,10 @@ type Attempt struct {
 const findDelivery = `
 	SELECT` + deliveryColumns + `, to_jsonb(CASE
 		       WHEN o.begun_at IS NOT NULL
-		           THEN authsync.add_attempt(o.attempt_log, o.begun_at, NULL, 'unknown', NULL, NULL, NULL)
+		           THEN authsync.add_attempt(o.attempt_log, o.begun_at, NULL, 'unknown', NULL, NULL, NULL, NULL)
 		       WHEN o.attempt_log IS NOT NULL THEN o.attempt_log
 		       WHEN o.state = 'delivered'
-		           THEN authsync.add_attempt(NULL, o.last_attempt_at, NULL, o.state, o.last_status, o.reason, o.last_response)
+		           THEN authsync.add_attempt(NULL, o.last_attempt_at, NULL, o.state, o.last_status, o.reason, o.last_response, NULL)
 		       END) AS attempt_log` + ofProject + ` AND o.id = $2`
 
 // FindDelivery returns one delivery, or ErrNoDelivery.
@@ -53,5 +58,12 @@ func (a *Admin) FindDelivery(ctx context.Context, projectID uuid.UUID, id int64)
 	}
 	d.complete()
 	slices.Reverse(d.AttemptLog)
+	var later []string
+	for i := range d.AttemptLog {
+		if a := &d.AttemptLog[i]; a.Bodies == nil { // the same as those of the attempt after it
+			a.Bodies = later
+		}
+		later = d.AttemptLog[i].Bodies
+	}
 	return d, nil
 }

@@ -94,6 +94,8 @@ func TestAnAttemptWithoutAnEndIsInTheLog(t *testing.T) {
 	log, all := attemptsOf(t, b, 1)
 	require.Equal(t, []string{"3 unknown", "2 unknown", "1 retried 500"}, log)
 	require.NotNil(t, all[0].AttemptedAt)
+	require.Nil(t, all[0].Requests, "what it sent is not known")
+	require.NotNil(t, all[2].Requests)
 
 	s.Set(nil)
 	b.Work(t)

@@ -71,6 +71,8 @@ type resultRow struct {
 	KeepsExternalID bool       `json:"keeps_external_id"`
 	ExternalID      *string    `json:"external_id"`
 	DurationMS      *int64     `json:"duration_ms"`
+	// Sent has what is kept of its requests; nil: it was not sent.
+	Sent *delivery.Sent `json:"sent,omitempty"`
 }
 
 // recorded is the effect of recording results.
@@ -208,7 +210,8 @@ func (s *sent) row() resultRow {
 	}
 	if !s.sentAt.IsZero() {
 		took := s.took.Milliseconds()
-		row.SentAt, row.DurationMS = &s.sentAt, &took
+		kept := delivery.SentOf(&s.result)
+		row.SentAt, row.DurationMS, row.Sent = &s.sentAt, &took, &kept
 	}
 	return row
 }

@@ -167,6 +167,13 @@ func (h *api) send(ctx context.Context, m destination.Message) destination.Resul
 	case skip != "":
 		return destination.Result{Outcome: destination.Delivered, Reason: skip}
 	}
+	result := h.exchange(ctx, ready, &m)
+	ready.conceal(result.Exchanges)
+	return result
+}
+
+// exchange sends a request and judges the response.
+func (h *api) exchange(ctx context.Context, ready *ready, m *destination.Message) destination.Result {
 	answer, result, done := h.sender.Do(ctx, ready.mask, ready.build)
 	if done {
 		return result
@@ -177,7 +184,7 @@ func (h *api) send(ctx context.Context, m destination.Message) destination.Resul
 	case destination.Pause:
 		return answer.Result(outcome, answer.Unwanted()+": it refuses the credentials; give valid ones as secrets of the destination, and it goes on")
 	case destination.Retry:
-		if later, is := h.sender.Later(ctx, &m, answer, h.now()); is {
+		if later, is := h.sender.Later(ctx, m, answer, h.now()); is {
 			return later
 		}
 		return answer.Result(outcome, answer.Unwanted())

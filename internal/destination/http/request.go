@@ -146,6 +146,16 @@ type ready struct {
 	body        []byte // nil: none
 	isJSON      bool
 	mask        destination.Mask
+	open        openly
+}
+
+// openly is what of a request is shown in place of what was made of secrets.
+type openly struct {
+	url     string
+	headers map[string]string // those whose templates use secrets
+	// isSecret is set if the body uses secrets; body is what it is without them, nil if it cannot be made without.
+	isSecret bool
+	body     []byte
 }
 
 // prepare builds the request for a message. skip is why there is none. It returns a fault.Invalid.
@@ -162,12 +172,12 @@ func (h *api) prepare(ctx context.Context, m destination.Message, secrets map[st
 		return nil, "", err
 	}
 	input := jq.Of(values)
-	q = &ready{method: r.method, header: nethttp.Header{}}
-	address, derived, err := r.address(ctx, input, secrets)
+	q = &ready{method: r.method, header: nethttp.Header{}, open: openly{headers: map[string]string{}}}
+	address, err := r.address(ctx, input, secrets)
 	if err != nil {
 		return nil, "", err
 	}
-	q.url = address
+	q.url, q.open.url = address.text, address.shown
 	more, err := h.fillHeaders(ctx, r, q, m, input, secrets)
 	if err != nil {
 		return nil, "", err
@@ -176,30 +186,30 @@ func (h *api) prepare(ctx context.Context, m destination.Message, secrets map[st
 	if err != nil || skip != "" {
 		return nil, skip, err
 	}
-	q.mask = destination.NewMask(slices.Concat(h.hidden, derived, more, inBody)...)
+	q.mask = destination.NewMask(slices.Concat(h.hidden, address.derived, more, inBody)...)
 	return q, "", nil
 }
 
 // address renders the URL. It rejects values that are empty or that leave their place in the path, which would
 // address something else: DELETE /users/ instead of /users/7.
-func (r *request) address(ctx context.Context, input *jq.Input, secrets map[string]any) (address string, derived []string, err error) {
-	address, derived, err = r.url.render(ctx, input, secrets, escapeURL)
+func (r *request) address(ctx context.Context, input *jq.Input, secrets map[string]any) (address rendered, err error) {
+	address, err = r.url.render(ctx, input, secrets, escapeURL)
 	if errors.Is(err, errEmpty) {
-		return "", nil, fault.New(fault.Invalid, r.url.name+` has an expression that gives nothing for this change, and the address would be another one: give it an alternative, such as .user.email // "none", or a condition to the destination`)
+		return rendered{}, fault.New(fault.Invalid, r.url.name+` has an expression that gives nothing for this change, and the address would be another one: give it an alternative, such as .user.email // "none", or a condition to the destination`)
 	}
 	if err != nil {
-		return "", nil, err
+		return rendered{}, err
 	}
-	u, err := url.Parse(address)
+	u, err := url.Parse(address.text)
 	if err != nil {
-		return "", nil, fault.New(fault.Invalid, r.url.name+" gives what is no address")
+		return rendered{}, fault.New(fault.Invalid, r.url.name+" gives what is no address")
 	}
 	for segment := range strings.SplitSeq(u.Path, "/") {
 		if segment == "." || segment == ".." {
-			return "", nil, fault.New(fault.Invalid, r.url.name+" gives a path with . or .. in it, which would lead elsewhere")
+			return rendered{}, fault.New(fault.Invalid, r.url.name+" gives a path with . or .. in it, which would lead elsewhere")
 		}
 	}
-	return address, derived, nil
+	return address, nil
 }
 
 // escapeURL escapes a value for a path or a query.
@@ -220,19 +230,21 @@ func (h *api) fillHeaders(ctx context.Context, r *request, q *ready, m destinati
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.headers)) {
 		t := r.headers[name]
-		text, made, err := t.render(ctx, input, secrets, func(value string) string { return value })
+		value, err := t.render(ctx, input, secrets, func(value string) string { return value })
 		if errors.Is(err, errEmpty) {
 			q.header.Del(name)
 			continue
 		}
 		if err == nil {
-			err = httpsend.CheckHeaderValue(t.name, name, text)
+			err = httpsend.CheckHeaderValue(t.name, name, value.text)
 		}
 		if err != nil {
 			return nil, err
 		}
-		q.header.Set(name, text)
-		derived = append(derived, made...)
+		q.header.Set(name, value.text)
+		if len(value.derived) > 0 {
+			derived, q.open.headers[name] = append(derived, value.derived...), value.shown
+		}
 	}
 	if m.Test {
 		q.header.Set(destination.TestHeader, "true")
@@ -240,8 +252,7 @@ func (h *api) fillHeaders(ctx context.Context, r *request, q *ready, m destinati
 	return derived, nil
 }
 
-// fillBody builds the body. A string is sent verbatim if the Content-Type is not JSON, for APIs that take
-// forms. derived are its strings computed from secrets.
+// fillBody builds the body. derived are its strings computed from secrets.
 func (h *api) fillBody(ctx context.Context, r *request, q *ready, input *jq.Input, secrets map[string]any) (derived []string, skip string, err error) {
 	if r.body == nil {
 		return nil, "", nil
@@ -254,35 +265,51 @@ func (h *api) fillBody(ctx context.Context, r *request, q *ready, input *jq.Inpu
 		return nil, "nothing to send: the body's expression gives nothing for this change", nil
 	}
 	if r.secret && !isMasked(secrets) {
-		derived = h.madeOfSecrets(ctx, r, value, input)
+		q.open.isSecret = true
+		derived = h.withoutSecrets(ctx, r, q, value, input)
 	}
-	media, _, _ := mime.ParseMediaType(q.header.Get("Content-Type"))
-	q.isJSON = media == "application/json" || strings.HasSuffix(media, "+json")
-	if text, is := value.(string); is && !q.isJSON {
-		q.body = []byte(text)
-		return derived, "", tooLarge(len(text))
+	if q.body, q.isJSON, err = h.encode(r, q, value); err != nil {
+		return nil, "", err
 	}
-	if !h.options.KeepEmpty {
-		if value, ok = destination.DropEmpty(value); !ok {
-			return nil, "nothing to send: no value of the body is set and changed; keep_empty sends empty ones, too", nil
-		}
-	}
-	q.isJSON = true
-	if q.body, err = r.body.Marshal(value); err != nil {
-		return nil, "", destination.ExpressionError(err, err.Error())
+	if q.body == nil {
+		return nil, "nothing to send: no value of the body is set and changed; keep_empty sends empty ones, too", nil
 	}
 	return derived, "", tooLarge(len(q.body))
 }
 
-// madeOfSecrets returns the strings in a body that change when the secrets are masked: all of them, if the
-// body cannot be built with masked secrets.
-func (h *api) madeOfSecrets(ctx context.Context, r *request, value any, input *jq.Input) []string {
-	plain, _, err := r.body.One(ctx, input, h.masked)
-	var harmless []string
-	if err == nil {
-		harmless = texts(plain)
+// encode writes the value of a body, nil if nothing of it is left. A string is sent verbatim if the Content-Type is not JSON, for
+// APIs that take forms.
+func (h *api) encode(r *request, q *ready, value any) (body []byte, isJSON bool, err error) {
+	media, _, _ := mime.ParseMediaType(q.header.Get("Content-Type"))
+	isJSON = media == "application/json" || strings.HasSuffix(media, "+json")
+	if text, is := value.(string); is && !isJSON {
+		return []byte(text), false, nil
 	}
-	return slices.DeleteFunc(texts(value), func(text string) bool { return slices.Contains(harmless, text) })
+	if !h.options.KeepEmpty {
+		var ok bool
+		if value, ok = destination.DropEmpty(value); !ok {
+			return nil, true, nil
+		}
+	}
+	if body, err = r.body.Marshal(value); err != nil {
+		return nil, true, destination.ExpressionError(err, err.Error())
+	}
+	return body, true, nil
+}
+
+// withoutSecrets sets the body that is shown, and returns the strings of the value that change when the secrets are masked: all of
+// them, if the body cannot be built with masked secrets.
+func (h *api) withoutSecrets(ctx context.Context, r *request, q *ready, value any, input *jq.Input) []string {
+	all := texts(value)
+	plain, ok, err := r.body.One(ctx, input, h.masked)
+	if err != nil || !ok {
+		return all
+	}
+	harmless := texts(plain) // before DropEmpty, which may change it
+	if body, _, err := h.encode(r, q, plain); err == nil {
+		q.open.body = body
+	}
+	return slices.DeleteFunc(all, func(text string) bool { return slices.Contains(harmless, text) })
 }
 
 // texts returns the strings in a value, at any depth.
@@ -317,6 +344,26 @@ func (q *ready) build(ctx context.Context) (*nethttp.Request, error) {
 	}
 	request.Header = q.header
 	return request, nil
+}
+
+// conceal takes what was made of secrets out of what is kept of the request.
+func (q *ready) conceal(exchanges []destination.Exchange) {
+	for i := range exchanges {
+		e := &exchanges[i]
+		e.URL = q.mask.URL(q.open.url)
+		for name, shown := range q.open.headers {
+			if e.Header.Get(name) != "" {
+				e.Header.Set(name, q.mask.Header(name, shown))
+			}
+		}
+		if !q.open.isSecret {
+			continue
+		}
+		e.Note = "the body uses secrets, and is shown as its expression gives it with *** in their place"
+		if e.Body, e.BodyCut = q.mask.Excerpt(q.open.body[:min(len(q.open.body), q.mask.ReadAhead())]); len(q.open.body) == 0 {
+			e.Note = "the body uses secrets, and cannot be shown: its expression gives nothing without them"
+		}
+	}
 }
 
 // shown returns the request for a preview.

@@ -105,25 +105,36 @@ func (t *template) constant() (string, bool) {
 // errEmpty means that an expression yielded nothing.
 var errEmpty = errors.New("gives nothing")
 
+// rendered is the text of a template. In shown, values of expressions that use secrets are masked; derived are these values.
+type rendered struct {
+	text, shown string
+	derived     []string
+}
+
 // render evaluates the template, passing each value through escape. It returns errEmpty if a value is null, an
-// empty string or missing, otherwise a fault.Invalid. derived are the values computed from secrets.
-func (t *template) render(ctx context.Context, input *jq.Input, secrets map[string]any, escape func(string) string) (text string, derived []string, err error) {
-	var b strings.Builder
+// empty string or missing, otherwise a fault.Invalid.
+func (t *template) render(ctx context.Context, input *jq.Input, secrets map[string]any, escape func(string) string) (r rendered, err error) {
+	var text, shown strings.Builder
 	for _, p := range t.parts {
 		if p.expr == nil {
-			b.WriteString(p.text)
+			text.WriteString(p.text)
+			shown.WriteString(p.text)
 			continue
 		}
 		value, err := p.value(ctx, t.name, input, secrets)
 		if err != nil {
-			return "", nil, err
+			return rendered{}, err
 		}
+		escaped := escape(value)
+		text.WriteString(escaped)
 		if p.secret {
-			derived = append(derived, value)
+			r.derived = append(r.derived, value)
+			escaped = destination.Masked
 		}
-		b.WriteString(escape(value))
+		shown.WriteString(escaped)
 	}
-	return b.String(), derived, nil
+	r.text, r.shown = text.String(), shown.String()
+	return r, nil
 }
 
 func (p part) value(ctx context.Context, name string, input *jq.Input, secrets map[string]any) (string, error) {

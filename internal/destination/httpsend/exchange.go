@@ -9,7 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/authsync/authsync/internal/destination"
@@ -73,6 +75,7 @@ type Answer struct {
 	Status   int
 	Header   http.Header
 	Response string // see destination.Result
+	Exchange destination.Exchange
 }
 
 // Do waits for the rate limits, sends the request made by build, and reads the response. Without a response,
@@ -93,14 +96,31 @@ func (s *Sender) Do(
 		return Answer{}, destination.Result{Outcome: destination.GiveUp, Reason: mask.Hide("the request cannot be made: " + err.Error())}, true
 	}
 	tracing.Inject(ctx, request.Header)
-	response, err := s.client.Do(request)
+	response, exchange, err := Exchange(s.client, request, mask)
 	if err != nil {
-		return Answer{}, Unanswered(ctx, mask, err), true
+		result = Unanswered(ctx, mask, err)
+		result.Exchanges = []destination.Exchange{exchange}
+		return Answer{}, result, true
 	}
 	defer func() { _ = response.Body.Close() }()
 	// The status is what counts. A truncated or endless body does not change it.
 	body, _ := io.ReadAll(io.LimitReader(response.Body, int64(mask.ReadAhead())))
-	return Answer{Status: response.StatusCode, Header: response.Header, Response: mask.Response(body)}, destination.Result{}, false
+	exchange.Response = mask.Response(body)
+	return Answer{Status: response.StatusCode, Header: response.Header, Response: exchange.Response, Exchange: exchange}, destination.Result{}, false
+}
+
+// Exchange sends a request made by http.NewRequest, and returns what is kept of it. The caller adds the response's body.
+func Exchange(client *http.Client, request *http.Request, mask destination.Mask) (*http.Response, destination.Exchange, error) {
+	exchange := mask.Exchange(request)
+	var wrote atomic.Bool
+	watch := &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }}
+	response, err := client.Do(request.WithContext(httptrace.WithClientTrace(request.Context(), watch)))
+	if err != nil {
+		exchange.Sent = wrote.Load()
+		return nil, exchange, err
+	}
+	exchange.Sent, exchange.Status = true, response.StatusCode
+	return response, exchange, nil
 }
 
 // NotNow returns the result for an error of Limiter.Take: the request was not sent.
@@ -186,12 +206,16 @@ func (s *Sender) Later(ctx context.Context, m *destination.Message, a Answer, no
 			reason += "; the pause could not be noted for others who share the limit"
 		}
 	}
-	return destination.Result{Outcome: destination.Deferred, Status: a.Status, Response: a.Response, After: pause, Reason: reason}, true
+	later := a.Result(destination.Deferred, reason)
+	later.After = pause
+	return later, true
 }
 
 // Result returns a result with this response.
 func (a Answer) Result(outcome destination.Outcome, reason string) destination.Result {
-	return destination.Result{Outcome: outcome, Status: a.Status, Response: a.Response, Reason: reason}
+	return destination.Result{
+		Outcome: outcome, Status: a.Status, Response: a.Response, Reason: reason, Exchanges: []destination.Exchange{a.Exchange},
+	}
 }
 
 // Unwanted describes an unsuccessful response.

@@ -36,40 +36,42 @@ type associated struct {
 func (s *sending) put(ctx context.Context, links []*link) {
 	if len(links) == 1 {
 		l := links[0]
-		s.putOrRemove(ctx, links, association(url.PathEscape(l.pair.contact), url.PathEscape(l.pair.company)), s.put)
+		s.putOrRemove(ctx, links, association(url.PathEscape(l.pair.contact), url.PathEscape(l.pair.company)), s.put, share{row: l.row})
 		return
 	}
-	inputs := make([]associated, len(links))
+	inputs, about := make([]associated, len(links)), make([]share, len(links))
 	for i, l := range links {
 		inputs[i] = associated{end{value(l.pair.contact)}, end{value(l.pair.company)}}
+		about[i] = share{l.row, inputs[i]}
 	}
-	s.putOrRemove(ctx, links, request{http.MethodPost, associationsPath + "/associate/default", nil, map[string]any{"inputs": inputs}}, s.put)
+	s.putOrRemove(ctx, links, request{http.MethodPost, associationsPath + "/associate/default", nil, map[string]any{"inputs": inputs}}, s.put, about...)
 }
 
 // remove removes all associations of the pairs of links, each of them once.
 func (s *sending) remove(ctx context.Context, links []*link) {
 	if len(links) == 1 {
 		l := links[0]
-		s.putOrRemove(ctx, links, dissociation(url.PathEscape(l.pair.contact), url.PathEscape(l.pair.company)), s.remove)
+		s.putOrRemove(ctx, links, dissociation(url.PathEscape(l.pair.contact), url.PathEscape(l.pair.company)), s.remove, share{row: l.row})
 		return
 	}
 	type input struct {
 		From end   `json:"from"`
 		To   []end `json:"to"`
 	}
-	inputs := make([]input, len(links))
+	inputs, about := make([]input, len(links)), make([]share, len(links))
 	for i, l := range links {
 		inputs[i] = input{end{value(l.pair.contact)}, []end{{value(l.pair.company)}}}
+		about[i] = share{l.row, inputs[i]}
 	}
-	s.putOrRemove(ctx, links, request{http.MethodPost, associationsPath + "/archive", nil, map[string]any{"inputs": inputs}}, s.remove)
+	s.putOrRemove(ctx, links, request{http.MethodPost, associationsPath + "/archive", nil, map[string]any{"inputs": inputs}}, s.remove, about...)
 }
 
 // putOrRemove sends a request about links; again sends some of them. A rejected batch is bisected.
-func (s *sending) putOrRemove(ctx context.Context, links []*link, r request, again func(context.Context, []*link)) {
+func (s *sending) putOrRemove(ctx context.Context, links []*link, r request, again func(context.Context, []*link), about ...share) {
 	trouble := s.held(ctx)
 	var a *answer
 	if trouble == nil {
-		if a, trouble = s.call(ctx, r); trouble != nil {
+		if a, trouble = s.call(ctx, r, about...); trouble != nil {
 			s.stopOn(trouble)
 		}
 	}

@@ -40,36 +40,37 @@ type answer struct {
 
 func (a *answer) ok() bool { return a.status/100 == 2 }
 
-// call sends a request. The second result, if not nil, applies to all messages in the request: there was no
-// response, or one unrelated to their content.
-func (h *hubspot) call(ctx context.Context, r request) (*answer, *destination.Result) {
+// do sends a request. The last result, if not nil, applies to all messages in the request: there was no
+// response, or one unrelated to their content. The exchange is nil if no request was made.
+func (h *hubspot) do(ctx context.Context, r request) (*answer, *destination.Exchange, *destination.Result) {
 	if trouble := h.turn(ctx); trouble != nil {
-		return nil, trouble
+		return nil, nil, trouble
 	}
 	slow, cancel := context.WithTimeoutCause(ctx, h.attemptTime, fmt.Errorf("there was none within %s", h.attemptTime))
 	defer cancel()
 	sent, err := h.encode(slow, r)
 	if err != nil {
-		return nil, &destination.Result{Outcome: destination.GiveUp, Reason: "the request cannot be made: " + h.clean(err.Error())}
+		return nil, nil, &destination.Result{Outcome: destination.GiveUp, Reason: "the request cannot be made: " + h.clean(err.Error())}
 	}
-	response, err := h.client.Do(sent)
+	response, exchange, err := httpsend.Exchange(h.client, sent, h.mask)
 	if err != nil {
 		result := httpsend.Unanswered(slow, h.mask, err)
-		return nil, &result
+		return nil, &exchange, &result
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		result := httpsend.Unanswered(slow, h.mask, err)
 		result.Status = response.StatusCode
-		return nil, &result
+		return nil, &exchange, &result
 	}
 	h.observeLimits(ctx, response.Header)
 	a := &answer{status: response.StatusCode, body: body}
+	exchange.Response = h.response(body)
 	if trouble := h.general(ctx, r, a, response.Header); trouble != nil {
-		return nil, trouble
+		return nil, &exchange, trouble
 	}
-	return a, nil
+	return a, &exchange, nil
 }
 
 func (h *hubspot) encode(ctx context.Context, r request) (*http.Request, error) {

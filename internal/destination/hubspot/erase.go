@@ -17,10 +17,10 @@ func (s *sending) erase(ctx context.Context, r *row) *destination.Result {
 	var found *match
 	var trouble *destination.Result
 	if r.link != "" {
-		found, trouble = s.read(ctx, r.of, lookup{r.link, ""})
+		found, trouble = s.read(ctx, r.of, lookup{r.link, ""}, r)
 	}
 	if trouble == nil && found == nil && r.of.IDProperty != "" {
-		found, trouble = s.read(ctx, r.of, lookup{r.message.RecordID, r.of.IDProperty})
+		found, trouble = s.read(ctx, r.of, lookup{r.message.RecordID, r.of.IDProperty}, r)
 	}
 	forget := new(string)
 	switch {
@@ -31,7 +31,7 @@ func (s *sending) erase(ctx context.Context, r *row) *destination.Result {
 	case found.owner != "" && found.owner != r.message.RecordID:
 		return &destination.Result{Outcome: destination.Delivered, Reason: "the contact is another user's by now and stays", ExternalID: forget}
 	}
-	a, trouble := s.call(ctx, request{http.MethodPost, r.of.path() + erasePath, nil, map[string]string{"objectId": found.id}})
+	a, trouble := s.call(ctx, request{http.MethodPost, r.of.path() + erasePath, nil, map[string]string{"objectId": found.id}}, share{row: r})
 	switch {
 	case trouble != nil:
 		return trouble

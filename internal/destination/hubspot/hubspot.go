@@ -153,6 +153,7 @@ func (h *hubspot) Send(ctx context.Context, messages []destination.Message) []de
 	out := make([]destination.Result, len(s.rows))
 	for i, r := range s.rows {
 		out[i] = *r.result
+		out[i].Exchanges, out[i].Omitted = r.exchanges, r.omitted
 	}
 	return out
 }

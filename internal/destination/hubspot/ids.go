@@ -3,6 +3,7 @@ package hubspot
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -11,11 +12,11 @@ import (
 
 // idsOf returns the record ids of the objects with these values of id_property, which see the latest writes. Values without an
 // object are missing in it.
-func (s *sending) idsOf(ctx context.Context, of *objects, keys []string) (map[string]string, *destination.Result) {
+// rows are those that ask for each key.
+func (s *sending) idsOf(ctx context.Context, of *objects, rows map[string][]*row) (map[string]string, *destination.Result) {
 	found := map[string]string{}
-	slices.Sort(keys)
-	for part := range slices.Chunk(slices.Compact(keys), batchMax) {
-		if trouble := s.addIDs(ctx, of, part, found); trouble != nil {
+	for part := range slices.Chunk(slices.Sorted(maps.Keys(rows)), batchMax) {
+		if trouble := s.addIDs(ctx, search{of, rows, found}, part); trouble != nil {
 			s.stopOn(trouble)
 			return nil, trouble
 		}
@@ -23,34 +24,45 @@ func (s *sending) idsOf(ctx context.Context, of *objects, keys []string) (map[st
 	return found, nil
 }
 
-// addIDs adds what it finds. A rejected batch is bisected.
-func (s *sending) addIDs(ctx context.Context, of *objects, keys []string, found map[string]string) *destination.Result {
+// search is one for objects by their id_property: for the rows of each key, with what it has found.
+type search struct {
+	of    *objects
+	rows  map[string][]*row
+	found map[string]string
+}
+
+// addIDs adds what it finds of some keys. A rejected batch is bisected.
+func (s *sending) addIDs(ctx context.Context, by search, keys []string) *destination.Result {
 	if held := s.held(ctx); held != nil {
 		return held
 	}
 	if len(keys) == 1 {
-		one, trouble := s.read(ctx, of, lookup{keys[0], of.IDProperty})
+		one, trouble := s.read(ctx, by.of, lookup{keys[0], by.of.IDProperty}, by.rows[keys[0]]...)
 		if one != nil {
-			found[keys[0]] = one.id
+			by.found[keys[0]] = one.id
 		}
 		return trouble
 	}
 	inputs := make([]map[string]string, len(keys))
+	var about []share
 	for i, key := range keys {
 		inputs[i] = map[string]string{"id": key}
+		for _, r := range by.rows[key] {
+			about = append(about, share{r, inputs[i]})
+		}
 	}
-	a, trouble := s.call(ctx, request{http.MethodPost, of.path() + "/batch/read", nil, map[string]any{
-		"idProperty": of.IDProperty, "properties": []string{of.IDProperty}, "inputs": inputs,
-	}})
+	a, trouble := s.call(ctx, request{http.MethodPost, by.of.path() + "/batch/read", nil, map[string]any{
+		"idProperty": by.of.IDProperty, "properties": []string{by.of.IDProperty}, "inputs": inputs,
+	}}, about...)
 	if trouble != nil {
 		return trouble
 	}
 	parts := [][]string{keys[:len(keys)/2], keys[len(keys)/2:]}
 	if a.ok() {
-		parts = unanswered(a, of.IDProperty, keys, found)
+		parts = unanswered(a, by.of.IDProperty, keys, by.found)
 	}
 	for _, part := range parts {
-		if trouble := s.addIDs(ctx, of, part, found); trouble != nil {
+		if trouble := s.addIDs(ctx, by, part); trouble != nil {
 			return trouble
 		}
 	}

@@ -153,13 +153,13 @@ func (s *sending) identify(ctx context.Context, links []*link) []*link {
 		{s.contacts, func(l *link) *string { return &l.pair.contact }, func(l *link) string { return l.user }},
 		{s.companies, func(l *link) *string { return &l.pair.company }, func(l *link) string { return l.organization }},
 	} {
-		var keys []string
+		rows := map[string][]*row{}
 		for _, l := range links {
-			if *side.id(l) == "" {
-				keys = append(keys, side.by(l))
+			if key := side.by(l); *side.id(l) == "" && !slices.Contains(rows[key], l.row) {
+				rows[key] = append(rows[key], l.row)
 			}
 		}
-		found, trouble := s.idsOf(ctx, side.of, keys)
+		found, trouble := s.idsOf(ctx, side.of, rows)
 		links = slices.DeleteFunc(links, func(l *link) bool {
 			if *side.id(l) != "" {
 				return false
@@ -202,6 +202,7 @@ func (s *sending) makeCompanies(ctx context.Context, links []*link) []*link {
 		if l.pair.company != "" || l.row.of != nil || r == nil {
 			return false
 		}
+		l.row.noteExchange(r.exchanges...)
 		if id := r.result.ExternalID; r.result.Outcome == destination.Delivered && id != nil {
 			l.pair.company = *id
 			return false

@@ -34,6 +34,9 @@ type row struct {
 	// that is new, newly found or possibly out of sync.
 	change, full map[string]string
 	result       *destination.Result // nil: not yet known
+	// exchanges are the last requests about the row, see noteExchange; omitted is the number of earlier ones.
+	exchanges []destination.Exchange
+	omitted   int
 }
 
 // erased reports whether the message is the erasure of a user.

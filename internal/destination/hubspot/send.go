@@ -160,11 +160,13 @@ func (s *sending) send(ctx context.Context, b *batch, rows []*row) {
 		return
 	}
 	inputs := make([]upsert, len(rows))
+	about := make([]share, len(rows))
 	for i, r := range rows {
 		inputs[i] = b.row(r)
 		inputs[i].Trace = r.message.ID
+		about[i] = share{r, inputs[i]}
 	}
-	a, trouble := s.call(ctx, request{http.MethodPost, b.path, nil, map[string]any{"inputs": inputs}})
+	a, trouble := s.call(ctx, request{http.MethodPost, b.path, nil, map[string]any{"inputs": inputs}}, about...)
 	switch {
 	case trouble != nil:
 		for _, r := range rows {
@@ -194,6 +196,7 @@ func (s *sending) settleBatch(a *answer, rows []*row) {
 			continue
 		}
 		if r := rowOf(rows, one.Trace, one.ID); r != nil {
+			r.answered(s.response(raw))
 			r.result = s.delivered(&answer{a.status, raw}, r)
 		}
 	}
@@ -203,6 +206,7 @@ func (s *sending) settleBatch(a *answer, rows []*row) {
 		if r == nil || len(fault.propertyFaults()) == 0 {
 			continue // for example a conflict, which sending alone resolves
 		}
+		r.answered(s.response(raw))
 		r.result = s.judge(r.of, &answer{a.status, raw}, fault)
 		s.stopOn(r.result)
 	}

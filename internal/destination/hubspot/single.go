@@ -30,7 +30,7 @@ func (s *sending) single(ctx context.Context, r *row) *destination.Result {
 	}
 	known, properties := r.link != "", r.change
 	if r.doubtful() {
-		c, trouble := s.read(ctx, r.of, lookup{r.link, ""})
+		c, trouble := s.read(ctx, r.of, lookup{r.link, ""}, r)
 		if trouble != nil {
 			return trouble
 		}
@@ -59,9 +59,9 @@ func (s *sending) single(ctx context.Context, r *row) *destination.Result {
 // write updates or archives an object. It returns nil if there is none with that id.
 func (s *sending) write(ctx context.Context, r *row, id string, properties map[string]string) *destination.Result {
 	if r.deleted() && r.of.OnDelete.do == deleteArchive {
-		return s.archive(ctx, r.of, id)
+		return s.archive(ctx, r, id)
 	}
-	a, trouble := s.call(ctx, r.of.patch(id, properties))
+	a, trouble := s.call(ctx, r.of.patch(id, properties), share{row: r})
 	if trouble != nil {
 		return trouble
 	}
@@ -85,7 +85,7 @@ func (s *sending) writeRest(ctx context.Context, r *row, id, other string, prope
 	rest := maps.Clone(properties)
 	delete(rest, "email")
 	if len(rest) > 0 {
-		a, trouble := s.call(ctx, r.of.patch(id, rest))
+		a, trouble := s.call(ctx, r.of.patch(id, rest), share{row: r})
 		if trouble != nil {
 			return trouble
 		}
@@ -117,8 +117,9 @@ func named(of *objects, id string) string {
 }
 
 // archive archives an object. It returns nil if there is none with that id.
-func (s *sending) archive(ctx context.Context, of *objects, id string) *destination.Result {
-	a, trouble := s.call(ctx, request{method: http.MethodDelete, path: of.pathOf(id)})
+func (s *sending) archive(ctx context.Context, r *row, id string) *destination.Result {
+	of := r.of
+	a, trouble := s.call(ctx, request{method: http.MethodDelete, path: of.pathOf(id)}, share{row: r})
 	switch {
 	case trouble != nil:
 		return trouble
@@ -206,7 +207,7 @@ func (r *row) lookups() []lookup {
 // find looks for the object of a record. It returns nil if there is none.
 func (s *sending) find(ctx context.Context, r *row) (*match, *destination.Result) {
 	for _, l := range r.lookups() {
-		found, trouble := s.read(ctx, r.of, l)
+		found, trouble := s.read(ctx, r.of, l, r)
 		switch {
 		case trouble != nil:
 			return nil, trouble
@@ -230,8 +231,9 @@ func (s *sending) owned(r *row, c *match) *destination.Result {
 		r.of.name, c.id, r.of.record, unique, r.of.IDProperty))
 }
 
-func (s *sending) read(ctx context.Context, of *objects, l lookup) (*match, *destination.Result) {
-	a, trouble := s.call(ctx, l.request(of))
+// read reads an object for rows.
+func (s *sending) read(ctx context.Context, of *objects, l lookup, rows ...*row) (*match, *destination.Result) {
+	a, trouble := s.call(ctx, l.request(of), shares(rows)...)
 	if trouble != nil {
 		return nil, trouble
 	}
@@ -246,7 +248,11 @@ func (s *sending) read(ctx context.Context, of *objects, l lookup) (*match, *des
 	case json.Unmarshal(a.body, &said) != nil || said.ID == "":
 		return nil, s.unnamed(of, a)
 	}
-	return &match{id: said.ID, owner: said.Properties[of.IDProperty]}, nil
+	found := &match{id: said.ID, owner: said.Properties[of.IDProperty]}
+	for _, r := range rows {
+		r.hideOther(found.owner)
+	}
+	return found, nil
 }
 
 // unusable returns the result if objects cannot be read by id_property.
@@ -281,7 +287,7 @@ func (s *sending) absent(ctx context.Context, r *row) *destination.Result {
 // create creates an object. If HubSpot reports an existing one, which another run created or which has the
 // address as a secondary one, create updates that one.
 func (s *sending) create(ctx context.Context, r *row) *destination.Result {
-	a, trouble := s.call(ctx, r.of.creation(r.full))
+	a, trouble := s.call(ctx, r.of.creation(r.full), share{row: r})
 	if trouble != nil {
 		return trouble
 	}
@@ -296,7 +302,7 @@ func (s *sending) create(ctx context.Context, r *row) *destination.Result {
 	if id == "" {
 		return again
 	}
-	found, trouble := s.read(ctx, r.of, lookup{id, ""})
+	found, trouble := s.read(ctx, r.of, lookup{id, ""}, r)
 	switch {
 	case trouble != nil:
 		return trouble

@@ -54,7 +54,7 @@ func (s *sending) dissociateStored(ctx context.Context, links []*link) {
 		trouble := s.held(ctx)
 		var found *match
 		if trouble == nil {
-			if found, trouble = s.read(ctx, s.contacts, lookup{l.pair.contact, ""}); trouble != nil {
+			if found, trouble = s.read(ctx, s.contacts, lookup{l.pair.contact, ""}, l.row); trouble != nil {
 				s.stopOn(trouble)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/authsync/authsync/internal/destination"
@@ -86,7 +87,10 @@ func (k Type) New(c destination.Config, d destination.Deps) (destination.Destina
 		w.payload = payload
 	}
 	// The key is never sent; the mask is for a server that knows it and echoes it.
-	secrets := []string{c.Secrets.Values[SigningSecret], c.Secrets.Old[SigningSecret].Value}
+	var secrets []string
+	for _, secret := range []string{c.Secrets.Values[SigningSecret], c.Secrets.Old[SigningSecret].Value} {
+		secrets = append(secrets, secret, strings.TrimPrefix(secret, "whsec_"))
+	}
 	w.mask = destination.NewMask(secrets...)
 	w.sender = httpsend.NewSender(d, w.traits.Account != "", k.AttemptTime)
 	return w, nil

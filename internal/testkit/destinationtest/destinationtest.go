@@ -59,6 +59,7 @@ func (s Suite) Test(t *testing.T) {
 	t.Run("Invalid", func(t *testing.T) { t.Parallel(); s.testInvalid(t) })
 	t.Run("Preview", func(t *testing.T) { t.Parallel(); s.testPreview(t) })
 	t.Run("Send", func(t *testing.T) { t.Parallel(); s.testSend(t) })
+	t.Run("Sent", func(t *testing.T) { t.Parallel(); s.testSent(t) })
 	t.Run("Faults", func(t *testing.T) { t.Parallel(); s.testFaults(t) })
 	t.Run("Limits", func(t *testing.T) { t.Parallel(); s.testLimits(t) })
 }

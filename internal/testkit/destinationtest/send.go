@@ -77,6 +77,7 @@ func mustKeep(t *testing.T, c destination.Config, messages []destination.Message
 			require.NotEmpty(t, r.Reason, "a person learns why")
 		}
 		mustHide(t, c, r.Response, r.Reason)
+		mustKeepExchanges(t, c, r.Exchanges)
 	}
 }
 

@@ -3,7 +3,8 @@
 -- back, nothing differs, and the destination would keep the state in between; with this mark
 -- everything is sent.
 --
--- An attempt whose outcome is not recorded when the next one begins is added to the log as unknown.
+-- An attempt whose outcome is not recorded when the next one begins is added to the log as unknown. What it sent is not known either: the
+-- requests of some destinations depend on the responses to earlier ones, and are recorded with the outcome.
 --
 -- Repeatable: no; each call is an attempt to send p_ids, together with p_coalesced.
 -- Order:      none.
@@ -27,7 +28,7 @@ BEGIN
         begun_at    = p_now,
         attempt_log = CASE
             WHEN d.begun_at IS NULL THEN d.attempt_log
-            ELSE authsync.add_attempt(d.attempt_log, d.begun_at, NULL, 'unknown', NULL, NULL, NULL)
+            ELSE authsync.add_attempt(d.attempt_log, d.begun_at, NULL, 'unknown', NULL, NULL, NULL, NULL)
         END
     -- Written so that only the index on id can be used.
     WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id;

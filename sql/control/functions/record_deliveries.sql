@@ -11,7 +11,8 @@
 -- costs no attempt; without a status it was not sent at all) or probe (a failed breaker probe, which costs
 -- no attempt either); status, response, reason, duration_ms; next_attempt_at and job_id if it continues in a
 -- job of its own; sent_at; deferrals, if it was deferred while others succeeded, see
--- deliveries.deferrals; external_id, if keeps_external_id is false: the id to store, empty to delete it.
+-- deliveries.deferrals; external_id, if keeps_external_id is false: the id to store, empty to delete it; sent, its requests, as
+-- add_attempt takes them.
 --
 -- send: results with the same number failed together, which move_breaker counts once.
 --
@@ -49,7 +50,7 @@ BEGIN
         FROM jsonb_to_recordset(p_results) AS r (
             id bigint, state text, attempts integer, coalesced bigint[], outcome text, status integer, response text, reason text,
             next_attempt_at timestamptz, job_id bigint, sent_at timestamptz, deferrals integer, keeps_external_id boolean, external_id text,
-            duration_ms bigint
+            duration_ms bigint, sent jsonb
         )
         JOIN authsync.deliveries AS d ON d.id = r.id
         -- Written so that only the index on id can be used.
@@ -62,7 +63,7 @@ BEGIN
             d.order_key,
             first_value(d.id) OVER w AS newest_id,
             min(least(d.first_change_id, d.change_id)) OVER (PARTITION BY r.id) AS first_change_id,
-            r.outcome, r.attempts, r.status, r.response, r.reason, r.duration_ms,
+            r.outcome, r.attempts, r.status, r.response, r.reason, r.duration_ms, r.sent,
             coalesce(d.attempt_log, r.attempt_log) AS attempt_log
         FROM result AS r
         CROSS JOIN LATERAL unnest(r.id || r.coalesced) AS u (id)
@@ -84,7 +85,7 @@ BEGIN
             reason          = CASE WHEN m.id = m.newest_id THEN m.reason END,
             attempt_log     = CASE
                 WHEN m.id = m.newest_id AND (m.outcome <> 'delivered' OR m.attempt_log IS NOT NULL)
-                    THEN authsync.add_attempt(m.attempt_log, p_now, m.duration_ms, m.outcome, m.status, m.reason, m.response)
+                    THEN authsync.add_attempt(m.attempt_log, p_now, m.duration_ms, m.outcome, m.status, m.reason, m.response, m.sent)
                 ELSE d.attempt_log
             END,
             begun_at        = NULL,
@@ -107,7 +108,7 @@ BEGIN
             attempt_log     = CASE
                 WHEN r.was_sent THEN authsync.add_attempt(
                     d.attempt_log, p_now, r.duration_ms, CASE WHEN r.outcome = 'later' THEN 'deferred' ELSE 'retried' END,
-                    r.status, r.reason, r.response)
+                    r.status, r.reason, r.response, r.sent)
                 ELSE d.attempt_log
             END,
             begun_at        = NULL

@@ -66,7 +66,7 @@ BEGIN
             -- Kept; what only the row has of an attempt would be lost with the next one.
             attempt_log     = CASE
                 WHEN d.state = 'delivered' AND d.attempt_log IS NULL
-                    THEN authsync.add_attempt(NULL, d.last_attempt_at, NULL, d.state, d.last_status, d.reason, d.last_response)
+                    THEN authsync.add_attempt(NULL, d.last_attempt_at, NULL, d.state, d.last_status, d.reason, d.last_response, NULL)
                 ELSE d.attempt_log
             END
         FROM chosen AS c

@@ -1,0 +1,110 @@
+package hubspot_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/testkit/hubspottest"
+)
+
+// exchangesOf are the requests of a result: method, path and status.
+func exchangesOf(b *testBundle, r destination.Result) (out []string) {
+	for _, e := range r.Exchanges {
+		path, _, _ := strings.Cut(strings.TrimPrefix(e.URL, b.url+hubspottest.Contacts), "?")
+		out = append(out, fmt.Sprintf("%s %s %d", e.Method, path, e.Status))
+	}
+	return out
+}
+
+func TestExchanges(t *testing.T) {
+	t.Parallel()
+
+	t.Run("AllRequestsOfAnAttempt", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, withID)
+		r := b.send1(t, message(t, nil, ada()))
+		require.Equal(t, []string{"GET /user_1 404", "GET /ada@example.com 404", "POST  201"}, exchangesOf(b, r))
+		calls := b.portal.Calls()
+		for i, e := range r.Exchanges {
+			require.Equal(t, string(calls[i].Body), e.Body)
+			require.Equal(t, "Bearer ***", e.Header.Get("Authorization"))
+			require.Empty(t, e.Note)
+		}
+		require.Contains(t, r.Exchanges[0].Response, "OBJECT_NOT_FOUND")
+		require.Equal(t, r.Response, r.Exchanges[2].Response)
+	})
+
+	// What is kept with a delivery is erased with its person: it has nothing of another one.
+	t.Run("OfABatchTheOwnPart", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, withID)
+		results := b.send(t, message(t, nil, ada()), message(t, nil, ada().with(func(u *user) { u.ID, u.Email, u.First = "user_2", "eve@example.com", "Eve" })))
+		require.Len(t, b.portal.Calls(), 1)
+		for i, own := range []string{"ada@example.com", "eve@example.com"} {
+			other := []string{"eve", "ada"}[i]
+			require.Len(t, results[i].Exchanges, 1)
+			e := results[i].Exchanges[0]
+			require.Equal(t, "part of a batch of 2 records, whose parts and answers are left out", e.Note)
+			require.Equal(t, len(b.portal.Calls()[0].Body), e.BodyBytes, "the size is that of the whole")
+			require.Contains(t, e.Body, own)
+			require.Contains(t, e.Response, own)
+			all, err := json.Marshal(e)
+			require.NoError(t, err)
+			require.NotContains(t, string(all), other+"@example.com")
+			var body struct {
+				Inputs []json.RawMessage `json:"inputs"`
+			}
+			require.NoError(t, json.Unmarshal([]byte(e.Body), &body))
+			require.Len(t, body.Inputs, 1)
+		}
+	})
+
+	t.Run("ABatchThatIsRefusedSaysNothingOfOthers", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, withID)
+		bad := ada().with(func(u *user) { u.ID, u.Email = "user_2", "not-an-address" })
+		results := b.send(t, message(t, nil, ada()), message(t, nil, bad))
+		require.Greater(t, len(results[0].Exchanges), 1, "it was sent alone after the batch")
+		all, err := json.Marshal(results[0].Exchanges)
+		require.NoError(t, err)
+		require.NotContains(t, string(all), "not-an-address")
+		require.NotContains(t, string(all), "user_2")
+	})
+
+	t.Run("TheAnswerAboutAnotherUserIsLeftOut", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, withID)
+		b.portal.Add(map[string]string{"email": "ada@example.com", idProperty: "user_other"})
+		r := b.send1(t, message(t, nil, ada()))
+		require.Equal(t, destination.Retry, r.Outcome)
+		require.Equal(t, []string{"GET /user_1 404", "GET /ada@example.com 200"}, exchangesOf(b, r))
+		require.Empty(t, r.Exchanges[1].Response)
+		require.Equal(t, "the answer names another record, and is left out", r.Exchanges[1].Note)
+	})
+
+	t.Run("OfManyTheLast", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, withID)
+		messages := make([]destination.Message, 64)
+		for i := range messages {
+			u := ada().with(func(u *user) { u.ID, u.Email = fmt.Sprint("user_", i), fmt.Sprintf("ada%d@example.com", i) })
+			if i == 0 {
+				u.Email = "not-an-address"
+			}
+			messages[i] = message(t, nil, u)
+		}
+		r := b.send(t, messages...)[0]
+		require.Equal(t, destination.GiveUp, r.Outcome)
+		require.Len(t, r.Exchanges, destination.MaxExchanges)
+		require.Positive(t, r.Omitted)
+		last := r.Exchanges[destination.MaxExchanges-1]
+		require.Equal(t, http.MethodPost, last.Method)
+		require.Equal(t, http.StatusBadRequest, last.Status)
+	})
+}
