@@ -68,6 +68,6 @@ func TestKilledAttemptToHubSpotIsShown(t *testing.T) {
 	require.Equal(t, "unknown", d.AttemptLog[0].Outcome)
 	require.Nil(t, d.AttemptLog[0].Requests)
 	require.Equal(t, "retried", d.AttemptLog[1].Outcome)
-	require.Len(t, d.AttemptLog[1].Requests, 3, "two look-ups and the creation that failed")
-	require.Equal(t, http.MethodPost, d.AttemptLog[1].Requests[2].Method)
+	require.Len(t, d.AttemptLog[1].Requests, 2, "a look-up and the creation that failed")
+	require.Equal(t, http.MethodPost, d.AttemptLog[1].Requests[1].Method)
 }

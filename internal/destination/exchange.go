@@ -98,14 +98,27 @@ func (m Mask) URL(address string) string {
 	if is {
 		parameters := strings.Split(query, "&")
 		for i, p := range parameters {
-			name, _, valued := strings.Cut(p, "=")
-			if plain, err := url.QueryUnescape(name); valued && (err != nil || isSecretName(plain) || isSecretParameter(plain)) {
+			if name, value, valued := strings.Cut(p, "="); valued && m.isSecretParameter(name, value) {
 				parameters[i] = name + "=" + Masked
 			}
 		}
 		path += "?" + strings.Join(parameters, "&")
 	}
 	return storable(m.Hide(scheme+"://"+user+path), maxURL)
+}
+
+// isSecretParameter reports whether a parameter of a query is a credential by its name, or has a secret in whatever escapes.
+func (m Mask) isSecretParameter(name, value string) bool {
+	plain, err := url.QueryUnescape(name)
+	if err != nil || isSecretName(plain) || slices.Contains([]string{"key", "sig", "auth", "code", "pwd", "hmac"}, strings.ToLower(plain)) {
+		return true
+	}
+	for _, unescape := range []func(string) (string, error){url.QueryUnescape, url.PathUnescape} {
+		if plain, err := unescape(value); err != nil || m.Hide(plain) != plain {
+			return true
+		}
+	}
+	return false
 }
 
 // isSecretName reports whether what has this name is a credential or a signature.
@@ -115,11 +128,6 @@ func isSecretName(name string) bool {
 		"authorization", "auth-", "-auth", "cookie", "signature", "secret", "token", "password", "passwd", "credential",
 		"api-key", "apikey", "access-key", "accesskey", "private-key",
 	}, func(part string) bool { return strings.Contains(name, part) })
-}
-
-// isSecretParameter is for names that only a parameter of a query has.
-func isSecretParameter(name string) bool {
-	return slices.Contains([]string{"key", "sig", "auth", "code", "pwd", "hmac"}, strings.ToLower(name))
 }
 
 // storable makes a text one that PostgreSQL takes, of at most a number of bytes.

@@ -35,7 +35,7 @@ func TestExchangeMasksCredentials(t *testing.T) {
 	}, e.Header)
 	require.Equal(t, "https://***@app.example.com/in/***?api_key=***&user=ada&sig=***&to=***", e.URL)
 	require.JSONEq(t, `{"key":"***","name":"Ada"}`, e.Body)
-	require.Equal(t, 34, e.BodyBytes)
+	require.Equal(t, 35, e.BodyBytes)
 	require.False(t, e.BodyCut)
 	require.Equal(t, "of "+secret, r.Header.Get("X-Tenant"), "the request itself stays as it is")
 }

@@ -3,7 +3,9 @@ package hubspot_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -67,13 +69,15 @@ func TestExchanges(t *testing.T) {
 
 	t.Run("ABatchThatIsRefusedSaysNothingOfOthers", func(t *testing.T) {
 		t.Parallel()
-		b := setup(t, withID)
-		bad := ada().with(func(u *user) { u.ID, u.Email = "user_2", "not-an-address" })
-		results := b.send(t, message(t, nil, ada()), message(t, nil, bad))
-		require.Greater(t, len(results[0].Exchanges), 1, "it was sent alone after the batch")
-		all, err := json.Marshal(results[0].Exchanges)
+		results := quotingPortal(t).Send(t.Context(), []destination.Message{
+			message(t, nil, ada()), message(t, nil, ada().with(func(u *user) { u.ID, u.Email = "user_2", "eve@example.com" })),
+		})
+		require.Len(t, results[0].Exchanges, 4, "it was sent alone after the batch")
+		require.Empty(t, results[0].Exchanges[0].Response)
+		require.Contains(t, results[0].Exchanges[3].Response, "user_1")
+		all, err := json.Marshal(results[0])
 		require.NoError(t, err)
-		require.NotContains(t, string(all), "not-an-address")
+		require.NotContains(t, string(all), "eve@example.com")
 		require.NotContains(t, string(all), "user_2")
 	})
 
@@ -90,21 +94,30 @@ func TestExchanges(t *testing.T) {
 
 	t.Run("OfManyTheLast", func(t *testing.T) {
 		t.Parallel()
-		b := setup(t, withID)
 		messages := make([]destination.Message, 64)
 		for i := range messages {
-			u := ada().with(func(u *user) { u.ID, u.Email = fmt.Sprint("user_", i), fmt.Sprintf("ada%d@example.com", i) })
-			if i == 0 {
-				u.Email = "not-an-address"
-			}
-			messages[i] = message(t, nil, u)
+			messages[i] = message(t, nil, ada().with(func(u *user) { u.ID, u.Email = fmt.Sprint("user_", i), fmt.Sprintf("ada%d@example.com", i) }))
 		}
-		r := b.send(t, messages...)[0]
-		require.Equal(t, destination.GiveUp, r.Outcome)
+		r := quotingPortal(t).Send(t.Context(), messages)[0]
 		require.Len(t, r.Exchanges, destination.MaxExchanges)
-		require.Positive(t, r.Omitted)
-		last := r.Exchanges[destination.MaxExchanges-1]
-		require.Equal(t, http.MethodPost, last.Method)
-		require.Equal(t, http.StatusBadRequest, last.Status)
+		require.Equal(t, 1, r.Omitted, "six batches, two look-ups and a creation")
+		require.JSONEq(t, `{"properties": {"authsync_user_id": "user_0", "email": "ada0@example.com", "firstname": "Ada", "lastname": "Lovelace"}}`,
+			r.Exchanges[destination.MaxExchanges-1].Body)
 	})
+}
+
+// quotingPortal is a destination whose other side has nothing, and refuses all with an answer that quotes the request.
+func quotingPortal(t *testing.T) destination.Destination {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		status := http.StatusBadRequest
+		if r.Method == http.MethodGet {
+			status = http.StatusNotFound
+		}
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(map[string]string{"message": "not valid: " + string(body), "category": "VALIDATION_ERROR"})
+	}))
+	t.Cleanup(server.Close)
+	return open(t, server.URL, withID, destination.Deps{})
 }

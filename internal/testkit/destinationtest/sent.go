@@ -63,8 +63,9 @@ func (s Suite) testSent(t *testing.T) {
 				require.NotZero(t, e.Status)
 				came.all[i].mustBe(t, e)
 			}
-			last := results[0].Exchanges[len(came.all)-1]
-			require.Equal(t, results[0].Status, last.Status)
+			if results[0].Status != 0 { // otherwise several answers make the result
+				require.Equal(t, results[0].Status, results[0].Exchanges[len(came.all)-1].Status)
+			}
 		})
 	}
 	t.Run("NoConnection", func(t *testing.T) {
