@@ -34,22 +34,30 @@ $$;
 
 COMMENT ON FUNCTION authsync.abandon_inbox_rewrite(p_suffix text) IS 'Removes what a rewrite of a day has made so far.';
 
-CREATE FUNCTION authsync.add_attempt(p_log jsonb[], p_at timestamp with time zone, p_duration_ms bigint, p_outcome text, p_status integer, p_reason text, p_response text) RETURNS jsonb[]
+CREATE FUNCTION authsync.add_attempt(p_log jsonb[], p_at timestamp with time zone, p_duration_ms bigint, p_outcome text, p_status integer, p_reason text, p_response text, p_sent jsonb) RETURNS jsonb[]
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT (array_append(p_log, jsonb_strip_nulls(jsonb_build_object(
-        'number', coalesce((p_log[cardinality(p_log)] ->> 'number')::bigint, 0) + 1,
-        'attempted_at', p_at,
-        'outcome', p_outcome,
-        'status', p_status,
-        'duration_ms', p_duration_ms,
-        'reason', left(p_reason, 500),
-        'response', left(p_response, 1000)
-    ))))[greatest(cardinality(p_log) - 8, 1):];
+    SELECT (array_append(
+        CASE
+            WHEN p_log[cardinality(p_log)] -> 'bodies' = p_sent -> 'bodies'
+                THEN p_log[:cardinality(p_log) - 1] || (p_log[cardinality(p_log)] - 'bodies')
+            ELSE p_log
+        END,
+        jsonb_strip_nulls(jsonb_build_object(
+            'number', coalesce((p_log[cardinality(p_log)] ->> 'number')::bigint, 0) + 1,
+            'attempted_at', p_at,
+            'outcome', p_outcome,
+            'status', p_status,
+            'duration_ms', p_duration_ms,
+            'reason', left(p_reason, 500),
+            'response', left(p_response, 1000),
+            'response_cut', CASE WHEN length(p_response) > 1000 THEN true END
+        )) || coalesce(p_sent, '{}')
+    ))[greatest(cardinality(p_log) - 8, 1):];
 $$;
 
-COMMENT ON FUNCTION authsync.add_attempt(p_log jsonb[], p_at timestamp with time zone, p_duration_ms bigint, p_outcome text, p_status integer, p_reason text, p_response text) IS 'Adds an attempt to the log of a delivery.';
+COMMENT ON FUNCTION authsync.add_attempt(p_log jsonb[], p_at timestamp with time zone, p_duration_ms bigint, p_outcome text, p_status integer, p_reason text, p_response text, p_sent jsonb) IS 'Adds an attempt to the log of a delivery.';
 
 CREATE FUNCTION authsync.add_inbox_usage(p_usage jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -121,7 +129,7 @@ BEGIN
         begun_at    = p_now,
         attempt_log = CASE
             WHEN d.begun_at IS NULL THEN d.attempt_log
-            ELSE authsync.add_attempt(d.attempt_log, d.begun_at, NULL, 'unknown', NULL, NULL, NULL)
+            ELSE authsync.add_attempt(d.attempt_log, d.begun_at, NULL, 'unknown', NULL, NULL, NULL, NULL)
         END
     -- Written so that only the index on id can be used.
     WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id;
@@ -1542,7 +1550,7 @@ BEGIN
         FROM jsonb_to_recordset(p_results) AS r (
             id bigint, state text, attempts integer, coalesced bigint[], outcome text, status integer, response text, reason text,
             next_attempt_at timestamptz, job_id bigint, sent_at timestamptz, deferrals integer, keeps_external_id boolean, external_id text,
-            duration_ms bigint
+            duration_ms bigint, sent jsonb
         )
         JOIN authsync.deliveries AS d ON d.id = r.id
         -- Written so that only the index on id can be used.
@@ -1555,7 +1563,7 @@ BEGIN
             d.order_key,
             first_value(d.id) OVER w AS newest_id,
             min(least(d.first_change_id, d.change_id)) OVER (PARTITION BY r.id) AS first_change_id,
-            r.outcome, r.attempts, r.status, r.response, r.reason, r.duration_ms,
+            r.outcome, r.attempts, r.status, r.response, r.reason, r.duration_ms, r.sent,
             coalesce(d.attempt_log, r.attempt_log) AS attempt_log
         FROM result AS r
         CROSS JOIN LATERAL unnest(r.id || r.coalesced) AS u (id)
@@ -1577,7 +1585,7 @@ BEGIN
             reason          = CASE WHEN m.id = m.newest_id THEN m.reason END,
             attempt_log     = CASE
                 WHEN m.id = m.newest_id AND (m.outcome <> 'delivered' OR m.attempt_log IS NOT NULL)
-                    THEN authsync.add_attempt(m.attempt_log, p_now, m.duration_ms, m.outcome, m.status, m.reason, m.response)
+                    THEN authsync.add_attempt(m.attempt_log, p_now, m.duration_ms, m.outcome, m.status, m.reason, m.response, m.sent)
                 ELSE d.attempt_log
             END,
             begun_at        = NULL,
@@ -1600,7 +1608,7 @@ BEGIN
             attempt_log     = CASE
                 WHEN r.was_sent THEN authsync.add_attempt(
                     d.attempt_log, p_now, r.duration_ms, CASE WHEN r.outcome = 'later' THEN 'deferred' ELSE 'retried' END,
-                    r.status, r.reason, r.response)
+                    r.status, r.reason, r.response, r.sent)
                 ELSE d.attempt_log
             END,
             begun_at        = NULL
@@ -2208,7 +2216,7 @@ BEGIN
             -- Kept; what only the row has of an attempt would be lost with the next one.
             attempt_log     = CASE
                 WHEN d.state = 'delivered' AND d.attempt_log IS NULL
-                    THEN authsync.add_attempt(NULL, d.last_attempt_at, NULL, d.state, d.last_status, d.reason, d.last_response)
+                    THEN authsync.add_attempt(NULL, d.last_attempt_at, NULL, d.state, d.last_status, d.reason, d.last_response, NULL)
                 ELSE d.attempt_log
             END
         FROM chosen AS c

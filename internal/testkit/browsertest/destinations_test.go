@@ -24,10 +24,10 @@ func TestADeliveryIsRetried(t *testing.T) {
 	var isMended atomic.Bool
 	s.destinationThat("shop", "crm", func(w http.ResponseWriter, _ *http.Request) {
 		if !isMended.Load() {
-			http.Error(w, "no such tenant <b>here</b>", http.StatusBadRequest)
+			http.Error(w, "no such tenant <b>here</b> "+hostile, http.StatusBadRequest)
 		}
 	})
-	s.clerk(shop, provider.Sample{Type: "user.created", UserID: "user_ada", At: time.Now()})
+	s.clerk(shop, provider.Sample{Type: "user.created", UserID: "user_ada", At: time.Now(), Set: map[string]any{"first_name": hostile}})
 	waittest.Until(t, func() bool {
 		var n int
 		require.NoError(t, s.Control.QueryRow(t.Context(), `SELECT count(*) FROM authsync.deliveries WHERE last_status = 400`).Scan(&n))
@@ -39,6 +39,12 @@ func TestADeliveryIsRetried(t *testing.T) {
 	require.Contains(t, b.words("main"), "400")
 	b.press(`//a[starts-with(., "Delivery ")]`)
 	require.Contains(t, b.words("#delivery"), "no such tenant <b>here</b>")
+	b.focus(`//summary[.="What attempt 1 sent"]`)
+	b.do(chromedp.KeyEvent(kb.Enter))
+	for _, text := range []string{"POST http://127.0.0.1", `"first_name": "\"'></title></textarea><script>window.__pwned=1</script>`, "Answer: 400", "no such tenant <b>here</b> " + hostile} {
+		require.Contains(t, b.words("#attempts"), text)
+	}
+	b.look()
 	b.focus(`//summary[.="Cancel…"]`)
 	b.do(chromedp.KeyEvent(kb.Enter))
 	b.press(`//button[.="Cancel the delivery"]`)
