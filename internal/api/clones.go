@@ -90,11 +90,6 @@ func (a *API) addClones(ctx context.Context, projects []project.Project, bodies 
 	return nil
 }
 
-// The states of a clone, as people see its phases.
-const (
-	cloneCopying = "copying"
-)
-
 func cloneOf(c project.Clone) *wire.Clone {
 	b := &wire.Clone{
 		SourceName: c.SourceName, Mode: c.Mode, State: c.Phase, RowsExpected: c.RowsExpected, RowsCopied: c.RowsCopied, ChangesCopied: c.ChangesCopied,
@@ -105,7 +100,7 @@ func cloneOf(c project.Clone) *wire.Clone {
 		b.SourceID = &id
 	}
 	if c.Phase != project.CloneFollowing && c.Phase != project.CloneStill {
-		b.State = cloneCopying
+		b.State = wire.CloneCopying
 	}
 	b.Summary = cloneWords(c, b.State)
 	return b
@@ -114,11 +109,11 @@ func cloneOf(c project.Clone) *wire.Clone {
 func cloneWords(c project.Clone, state string) string {
 	words := ""
 	switch {
-	case state == cloneCopying && c.Phase == "changes":
+	case state == wire.CloneCopying && c.Phase == "changes":
 		words = fmt.Sprintf("copies from %s: rows are copied, and now the change feed (%d changes)", c.SourceName, c.ChangesCopied)
-	case state == cloneCopying && c.RowsExpected != nil && *c.RowsExpected > 0:
+	case state == wire.CloneCopying && c.RowsExpected != nil && *c.RowsExpected > 0:
 		words = fmt.Sprintf("copies from %s: %d of about %d rows", c.SourceName, c.RowsCopied, max(*c.RowsExpected, c.RowsCopied))
-	case state == cloneCopying:
+	case state == wire.CloneCopying:
 		words = fmt.Sprintf("copies from %s: %d rows", c.SourceName, c.RowsCopied)
 	case state == project.CloneFollowing && c.CaughtUpAt != nil:
 		words = fmt.Sprintf("follows %s; it had all that %[1]s had at %s", c.SourceName, c.CaughtUpAt.UTC().Format("2006-01-02T15:04:05Z"))

@@ -44,6 +44,7 @@ server and not in the file. Projects are never deleted: authsync projects detach
 				report.Done = append(report.Done, done)
 				return s.printDone(done)
 			}
+			a.Waits = func(line string) error { return s.notice("%s.", printable(line)) }
 			steps := a.Steps(plan)
 			if err := s.confirmPrune(yes, steps); err != nil {
 				return err

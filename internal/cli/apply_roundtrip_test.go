@@ -125,6 +125,15 @@ projects:
           base_url: ADDRESS
         secrets:
           access_token: {env: PROJECT_123_2026_01_31_ACCESS_TOKEN}
+  "0-chain":
+    database_url: {env: PROJECT_0_CHAIN_DATABASE_URL}
+    clone_of: {project: 1-still}
+  "1-still":
+    database_url: {env: PROJECT_1_STILL_DATABASE_URL}
+    clone_of: {project: "123", mode: still}
+    keep_days: {changes: 30}
+    integrations:
+      stytch: {credentials: {webhook_signing_secret: {env: PROJECT_1_STILL_STYTCH_WEBHOOK_SIGNING_SECRET}}}
   authsync_api:
     database_url: {env: PROJECT_AUTHSYNC_API_DATABASE_URL}
     integrations:
@@ -174,9 +183,10 @@ func TestAFileMakesTheSameServerElsewhere(t *testing.T) {
 	r := first.run(t, "plan", "-f", file)
 	require.Equal(t, 2, r.status, r.err)
 	require.Empty(t, r.err)
-	require.Contains(t, r.out, "\n13 to create, 0 to change, 0 unchanged, 0 not in the file.\n")
+	require.Contains(t, r.out, "\n16 to create, 0 to change, 0 unchanged, 0 not in the file.\n")
 	out := first.must(t, "apply", "-f", file)
 	require.NotContains(t, out, "shown only once", "all secrets were given")
+	require.Contains(t, out, "Created project 1-still.\nCreated integration stytch of project 1-still.\n", "once all was copied")
 	first.equal(t, file)
 
 	r = first.run(t, "export")
@@ -262,7 +272,7 @@ func TestApplyThatIsKilledGoesOn(t *testing.T) {
 		require.Equal(t, -1, cmd.ProcessState.ExitCode(), "it was killed: %s", out.String())
 		kills++
 	}
-	require.Equal(t, 13+1, kills, "the objects, and the pause of one")
+	require.Equal(t, 16+1, kills, "the objects, and the pause of one")
 	b.env["AUTHSYNC_URL"] = b.app.URL()
 	require.Equal(t, reference.must(t, "export"), b.must(t, "export"))
 }

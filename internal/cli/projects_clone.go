@@ -12,13 +12,6 @@ import (
 	"github.com/authsync/authsync/internal/client"
 )
 
-// The modes of a clone, and the state of one that is neither yet.
-const (
-	cloneFollowing = "following"
-	cloneStill     = "still"
-	cloneCopying   = "copying"
-)
-
 func (s *session) newProjectsClone() *cobra.Command {
 	from := source{flag: "database-url"}
 	var adopt, still, noWait bool
@@ -46,9 +39,9 @@ The server copies. Ctrl-C ends only the watching; the same command watches again
 			if adopt && !from.given() {
 				return usagef("--adopt is for a database that has a mirror: give it with --database-url-file or --database-url-env")
 			}
-			mode := cloneFollowing
+			mode := client.CloneFollowing
 			if still {
-				mode = cloneStill
+				mode = client.CloneStill
 			}
 			in := map[string]any{"name": args[1], "clone_of": client.CloneOf{Project: args[0], Mode: mode}}
 			if from.given() {
@@ -124,9 +117,9 @@ leaves that out.`,
 			var order client.CloneOrder
 			switch {
 			case still:
-				order.Mode = cloneStill
+				order.Mode = client.CloneStill
 			case follow:
-				order.Mode = cloneFollowing
+				order.Mode = client.CloneFollowing
 			}
 			if noCopy {
 				copying := false
@@ -160,7 +153,7 @@ func (s *session) followClone(ctx context.Context, c *client.Client, p client.Pr
 	}
 	ticker := time.NewTicker(poll)
 	defer ticker.Stop()
-	for answered := s.Now(); !noWait && p.Clone != nil && p.Clone.State == cloneCopying; {
+	for answered := s.Now(); !noWait && p.Clone != nil && p.Clone.State == client.CloneCopying; {
 		if err := show(p); err != nil {
 			return err
 		}

@@ -5,6 +5,13 @@ import "github.com/authsync/authsync/internal/api/wire"
 // MaxPauseReason is how long the reason of a pause may be, in bytes.
 const MaxPauseReason = wire.MaxPauseReason
 
+// The states of a Clone. The latter two are its modes, too.
+const (
+	CloneCopying   = wire.CloneCopying
+	CloneFollowing = wire.CloneFollowing
+	CloneStill     = wire.CloneStill
+)
+
 // The documents of the API; package wire documents each.
 
 type (

@@ -29,6 +29,8 @@ type Applier struct {
 	Prune bool
 	// Done is called after each change. It ends Apply if it fails.
 	Done func(Done) error
+	// Waits is told what Apply waits for; nil: nobody is told. It ends Apply if it fails.
+	Waits func(line string) error
 }
 
 // Done is a change that was made.
@@ -175,6 +177,11 @@ func (a *Applier) apply(ctx context.Context, c Change, values map[Reference]stri
 	case ProjectObject:
 		return done, a.project(ctx, c, path, secrets)
 	case IntegrationObject:
+		if c.file.ofClone {
+			if err := a.awaitCopy(ctx, c.Project); err != nil {
+				return done, err
+			}
+		}
 		body := map[string]any{"options": c.file.given["options"]}
 		if len(secrets) > 0 {
 			body["credentials"] = secrets
@@ -221,12 +228,23 @@ func (a *Applier) project(ctx context.Context, c Change, path string, body map[s
 	for _, s := range c.Settings {
 		body[s.member] = c.file.given[s.member]
 	}
-	method := http.MethodPatch
 	if c.Action == Create {
-		method, path = http.MethodPost, "/projects"
 		body["name"] = c.Name
+		return a.Client.Do(ctx, http.MethodPost, "/projects", body, nil)
 	}
-	return a.Client.Do(ctx, method, path, body, nil)
+	of, changes := body[cloneOf].(map[string]any) // its mode, for the source is the same: see checkClones
+	delete(body, cloneOf)
+	if len(body) > 0 {
+		if err := a.Client.Do(ctx, http.MethodPatch, path, body, nil); err != nil {
+			return err
+		}
+	}
+	if !changes {
+		return nil
+	}
+	mode, _ := of["mode"].(string)
+	_, err := a.Client.SetClone(ctx, c.Name, client.CloneOrder{Mode: mode})
+	return err
 }
 
 // destination makes or changes one. A pause is a call of its own: of a new destination that is to be paused, changes of

@@ -37,6 +37,7 @@ func (r *reader) check(f *File) {
 			r.reference(strictyaml.Join(path, "database_url"), *p.DatabaseURL)
 		}
 		r.keepDays(strictyaml.Join(path, keepDays), p.KeepDays)
+		r.cloneOf(f, path, name, p)
 		integrations := map[string]Integration{}
 		for written, i := range p.Integrations {
 			canonical := r.integration(strictyaml.Join(strictyaml.Join(path, "integrations"), written), written, i)

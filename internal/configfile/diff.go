@@ -86,6 +86,9 @@ type object struct {
 	settings map[string]any // with their defaults
 	given    map[string]any // as the API is given them
 	secrets  map[string]Reference
+
+	// ofClone: of a project that is a clone in the file.
+	ofClone bool
 }
 
 func (o object) key() [3]string { return [3]string{o.object, o.project, o.name} }
@@ -93,28 +96,32 @@ func (o object) key() [3]string { return [3]string{o.object, o.project, o.name} 
 // objects are those of a file, in the order in which they can be made.
 func (f File) objects() []object {
 	var all []object
-	for _, project := range slices.Sorted(maps.Keys(f.Projects)) {
+	for _, project := range f.names() {
 		p := f.Projects[project]
-		made := object{ProjectObject, project, project, p.settings(), p.given(), map[string]Reference{}}
+		isClone := p.CloneOf != nil
+		made := object{ProjectObject, project, project, p.settings(), p.given(), map[string]Reference{}, isClone}
 		if p.DatabaseURL != nil {
 			made.secrets["database_url"] = *p.DatabaseURL
 		}
 		all = append(all, made)
 		for _, name := range slices.Sorted(maps.Keys(p.Integrations)) {
 			i := p.Integrations[name]
-			all = append(all, object{IntegrationObject, project, name, i.settings(), i.given(), i.Credentials})
+			all = append(all, object{IntegrationObject, project, name, i.settings(), i.given(), i.Credentials, isClone})
 		}
 		for _, name := range slices.Sorted(maps.Keys(p.Destinations)) {
 			d := p.Destinations[name]
-			all = append(all, object{DestinationObject, project, name, d.settings(), d.given(), d.Secrets})
+			all = append(all, object{DestinationObject, project, name, d.settings(), d.given(), d.Secrets, isClone})
 		}
 	}
 	return all
 }
 
-// Compare finds what differs between a file and what a server has (see LoadFor). The error names a destination whose type
-// differs, which cannot be changed.
+// Compare finds what differs between a file and what a server has (see LoadFor). The error names what cannot be changed: the type
+// of a destination, and of which project another one is a clone.
 func Compare(file, server File) (Plan, error) {
+	if err := checkClones(file, server); err != nil {
+		return Plan{}, err
+	}
 	p := Plan{Changes: []Change{}, OtherProjects: []string{}}
 	have, wanted := map[[3]string]object{}, map[[3]string]bool{}
 	for _, o := range server.objects() {

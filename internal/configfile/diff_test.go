@@ -56,3 +56,47 @@ func TestNoOptionsAreNoSetting(t *testing.T) {
 	require.Equal(t, configfile.Create, plan.Changes[1].Action)
 	require.Empty(t, plan.Changes[1].Settings)
 }
+
+// A clone comes behind its source, whatever their names are.
+func TestClonesAreMadeBehindTheirSources(t *testing.T) {
+	t.Parallel()
+	plan, err := configfile.Compare(read(t, "{a: {clone_of: {project: c}}, b: {}, c: {clone_of: {project: z}}, z: {integrations: {clerk: {}}}}"), configfile.File{})
+	require.NoError(t, err)
+	var names []string
+	for _, c := range plan.Changes {
+		names = append(names, c.Name)
+	}
+	require.Equal(t, []string{"z", "clerk", "c", "a", "b"}, names)
+}
+
+func TestWhatCannotBeChangedOfACloneIsRefused(t *testing.T) {
+	t.Parallel()
+	const clone = "{a: {}, b: {}, next: {clone_of: {project: a}}}"
+	for _, tc := range []struct{ file, server, want string }{
+		{clone, "{a: {}, b: {}, next: {}}", "project next is a clone of a in the file, and none on the server: a project cannot become a clone. Choose another name, or detach"},
+		{"{next: {}}", clone, "project next is a clone of a on the server, and none in the file: a clone stays one. Add clone_of: {project: a"},
+		{
+			"{next: {clone_of: {project: b}}}", clone,
+			"project next is a clone of a on the server, and of b in the file: its source cannot be changed. Choose another name, or detach that one first (authsync projects detach next)",
+		},
+		{"{next: {clone_of: {project: c}}}", "{a: {}}", "project next is a clone of c, but neither the file nor the server has a project of that name"},
+	} {
+		_, err := configfile.Compare(read(t, tc.file), read(t, tc.server))
+		require.ErrorContains(t, err, tc.want)
+	}
+	plan, err := configfile.Compare(read(t, "{next: {clone_of: {project: a, mode: following}}}"), read(t, clone))
+	require.NoError(t, err)
+	require.True(t, plan.Equal(), "the default is written out: %+v", plan.Changes)
+	plan, err = configfile.Compare(read(t, "{next: {clone_of: {project: a, mode: still}}}"), read(t, clone))
+	require.NoError(t, err)
+	require.Equal(t, []configfile.Setting{{Name: "clone_of.mode", Server: "following", File: "still"}}, exported(plan.Changes[0].Settings))
+}
+
+// exported are settings as --json has them.
+func exported(settings []configfile.Setting) []configfile.Setting {
+	made := make([]configfile.Setting, 0, len(settings))
+	for _, s := range settings {
+		made = append(made, configfile.Setting{Name: s.Name, Server: s.Server, File: s.File})
+	}
+	return made
+}

@@ -39,6 +39,7 @@ type File struct {
 // Project is a project of a File.
 type Project struct {
 	DatabaseURL  *Reference             `json:"database_url,omitempty" doc:"The connection URL of the project's database. A new project without one gets a database on the control server."`
+	CloneOf      *CloneOf               `json:"clone_of,omitempty" doc:"Makes it a clone of another project, whose mirror it copies. docs/environments.md."`
 	KeepDays     *KeepDays              `json:"keep_days,omitempty" doc:"How many days parts of the project's history are kept. A part that is missing here is kept as long as the server's default."`
 	Integrations map[string]Integration `json:"integrations,omitempty" doc:"The integrations by provider."`
 	Destinations map[string]Destination `json:"destinations,omitempty" doc:"The destinations by name."`
@@ -68,17 +69,25 @@ func (k *KeepDays) days() map[string]any {
 
 // settings are what can be compared of a project.
 func (p Project) settings() map[string]any {
+	all := map[string]any{}
 	if days := p.KeepDays.days(); len(days) > 0 {
-		return map[string]any{keepDays: days}
+		all[keepDays] = days
 	}
-	return nil
+	if p.CloneOf != nil {
+		all[cloneOf] = p.CloneOf.settings()
+	}
+	return all
 }
 
 // given are the settings of a project in the form in which the API takes them: what is missing has the server's default.
 func (p Project) given() map[string]any {
 	days := map[string]any{"inbox": nil, "ledger": nil, "changes": nil, "deliveries": nil}
 	maps.Copy(days, p.KeepDays.days())
-	return map[string]any{keepDays: days}
+	all := map[string]any{keepDays: days}
+	if p.CloneOf != nil {
+		all[cloneOf] = p.CloneOf.settings()
+	}
+	return all
 }
 
 const keepDays = "keep_days"

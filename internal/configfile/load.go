@@ -62,6 +62,7 @@ func load(ctx context.Context, c *client.Client, projects []client.Project) (f F
 			return File{}, nil, fmt.Errorf("project %s: %w", p.Name, err)
 		}
 	}
+	l.noteSources(f)
 	return f, l.notes, nil
 }
 
@@ -81,6 +82,7 @@ func (l *loader) project(ctx context.Context, c *client.Client, p client.Project
 		return Project{}, err
 	}
 	all := Project{
+		CloneOf:      l.cloneOf(p),
 		DatabaseURL:  l.reference(p.Name, "database_url"),
 		Integrations: map[string]Integration{}, Destinations: map[string]Destination{}, KeepDays: keepOf(p.KeepDays),
 	}

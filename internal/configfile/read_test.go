@@ -22,7 +22,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		"OtherVersion":  {"version: 2\nprograms: {}\n", `f.yaml:1:10: version is "2": this program reads version 1`},
 		"TwoDocuments":  {"version: 1\n---\nversion: 1\n", "f.yaml has several documents: one is read"},
 		"Key":           {shop + "    integratons: {}\n", `f.yaml:4:5: unknown key "integratons": did you mean "integrations"?`},
-		"FarKey":        {shop + "    owner: me\n", `f.yaml:4:5: unknown key "owner": it takes database_url, destinations, integrations`},
+		"FarKey":        {shop + "    owner: me\n", `f.yaml:4:5: unknown key "owner": it takes clone_of, database_url, destinations, integrations`},
 		"KeyTwice":      {shop + "    destinations: {}\n    destinations: {}\n", `f.yaml:5:5: the key "destinations" is given twice`},
 		"Anchor":        {shop + "    destinations: &all {}\n", "f.yaml:4:19: anchors and aliases are not supported: write it out"},
 		"Alias":         {shop + "    destinations: *all\n", "f.yaml: unknown anchor 'all' referenced"},
@@ -54,7 +54,13 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		"EventType":     {shop + "    destinations: {app: {type: webhook, event_types: [user.renamed], options: {url: https://x.example.com}}}\n", `f.yaml:4:20: destination app: event_types has "user.renamed"`},
 		"OfHubSpot":     {shop + "    destinations: {crm: {type: hubspot, event_types: [organization.*]}}\n", "f.yaml:4:20: destination crm: event_types has \"organization.*\": a destination of type hubspot takes user.* only"},
 		"NaN":           {shop + "    destinations: {app: {type: webhook, options: {x: .nan}}}\n", "f.yaml:4:54: JSON, which the API speaks, has no such number"},
-		"All":           {shop + "    a: 1\n    b: 2\n", `f.yaml:4:5: unknown key "a": it takes database_url, destinations, integrations, keep_days; f.yaml:5:5: unknown key "b"`},
+		"CloneOfNone":   {shop + "    clone_of: {mode: still}\n", "f.yaml:4:5: clone_of.project is missing: give the name of the project to clone"},
+		"CloneMode":     {shop + "    clone_of: {project: a, mode: stil}\n", `f.yaml:4:28: unknown mode "stil": did you mean "still"?`},
+		"CloneName":     {shop + "    clone_of: {project: My Shop}\n", "f.yaml:4:16: the name of a project is 1 to 63 characters"},
+		"CloneOfItself": {shop + "    clone_of: {project: shop}\n", "f.yaml:4:5: project shop is a clone of itself"},
+		"Circle":        {shop + "    clone_of: {project: a}\n  a: {clone_of: {project: b}}\n  b: {clone_of: {project: a}}\n", "f.yaml:5:7: project a is a clone of itself; f.yaml:6:7: project b is a clone of itself"},
+		"CloneFollows":  {shop + "    clone_of: {project: a}\n    integrations: {clerk: {}}\n", "f.yaml:5:5: a clone that follows has no integrations of its own, for its records come from a: add mode: still to clone_of"},
+		"All":           {shop + "    a: 1\n    b: 2\n", `f.yaml:4:5: unknown key "a": it takes clone_of, database_url, destinations, integrations, keep_days; f.yaml:5:5: unknown key "b"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

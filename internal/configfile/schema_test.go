@@ -73,6 +73,10 @@ func TestSchemaGolden(t *testing.T) {
 	maps.Copy(in(properties(project), "integrations"), members{
 		"properties": providers, "patternProperties": members{"^custom:": members{"$ref": "#/$defs/Integration"}}, "additionalProperties": false,
 	})
+	of := in(properties(project), cloneOf)
+	of["required"] = []string{"project"}
+	in(properties(of), "project")["pattern"] = namePattern
+	in(properties(of), "mode")["enum"] = []string{client.CloneFollowing, client.CloneStill}
 	in(properties(project), "destinations")["propertyNames"] = members{"pattern": namePattern}
 	made := schemaOf(reflect.TypeFor[Destination]())
 	in(properties(made), "type")["enum"] = registry.Names()
@@ -225,28 +229,32 @@ func TestSchemaAndReaderAgree(t *testing.T) {
 		"version: 1\nprojects:\n  shop:\n    integrations:\n      better-auth:\n": true,
 		app: true,
 		"version: 1\nprojects: {shop: {database_url: {env: A}, integrations: {clerk: {credentials: {secret_key: {file: a}}, options: {reconcile: {every: 6h}}}}}}\n": true,
-		"version: 2\n":                                                                                            false,
-		"projects: {}\n":                                                                                          false,
-		"version: 1\nprojets: {}\n":                                                                               false,
-		"version: 1\nprojects: {Shop: {}}":                                                                        false,
-		"version: 1\nprojects: {shop: {owner: me}}\n":                                                             false,
-		"version: 1\nprojects: {shop: {database_url: a}}\n":                                                       false,
-		"version: 1\nprojects: {shop: {database_url: {}}}\n":                                                      false,
-		"version: 1\nprojects: {shop: {database_url: {env: A, file: b}}}\n":                                       false,
-		"version: 1\nprojects: {shop: {integrations: {okta: {}}}}\n":                                              false,
-		"version: 1\nprojects: {shop: {integrations: {clerk: {credentials: {key: {env: A}}}}}}\n":                 false,
-		"version: 1\nprojects: {shop: {integrations: {clerk: {options: {reconcile: {every: 6}}}}}}\n":             false,
-		"version: 1\nprojects: {shop: {integrations: {clerk: {options: {record_types: [people]}}}}}\n":            false,
-		"version: 1\nprojects: {shop: {integrations: {clerk: {options: {source: {database_url: {env: A}}}}}}}\n":  false,
-		"version: 1\nprojects: {shop: {destinations: {App: {type: webhook}}}}\n":                                  false,
-		"version: 1\nprojects: {shop: {destinations: {app: {options: {}}}}}\n":                                    false,
-		strings.Replace(app, "webhook", "fax", 1):                                                                 false,
-		strings.Replace(app, "webhook", "hubspot", 1):                                                             false,
-		strings.Replace(app, "url:", "uri:", 1):                                                                   false,
-		strings.Replace(app, "options:", "secrets: {token: {env: A}}, options:", 1):                               false,
-		strings.Replace(app, "options:", "event_types: [user.renamed], options:", 1):                              false,
-		strings.Replace(app, "options:", "paused: 1, options:", 1):                                                false,
-		strings.Replace(app, "options:", "paused: true, pause_reason: "+strings.Repeat("x", 501)+", options:", 1): false,
+		"version: 2\n":                                false,
+		"projects: {}\n":                              false,
+		"version: 1\nprojets: {}\n":                   false,
+		"version: 1\nprojects: {Shop: {}}":            false,
+		"version: 1\nprojects: {shop: {owner: me}}\n": false,
+		"version: 1\nprojects: {shop: {}, next: {clone_of: {project: shop, mode: still}, integrations: {clerk: {}}}}\n": true,
+		"version: 1\nprojects: {shop: {clone_of: {mode: still}}}\n":                                                     false,
+		"version: 1\nprojects: {shop: {clone_of: {project: Shop}}}\n":                                                   false,
+		"version: 1\nprojects: {shop: {clone_of: {project: a, mode: stil}}}\n":                                          false,
+		"version: 1\nprojects: {shop: {database_url: a}}\n":                                                             false,
+		"version: 1\nprojects: {shop: {database_url: {}}}\n":                                                            false,
+		"version: 1\nprojects: {shop: {database_url: {env: A, file: b}}}\n":                                             false,
+		"version: 1\nprojects: {shop: {integrations: {okta: {}}}}\n":                                                    false,
+		"version: 1\nprojects: {shop: {integrations: {clerk: {credentials: {key: {env: A}}}}}}\n":                       false,
+		"version: 1\nprojects: {shop: {integrations: {clerk: {options: {reconcile: {every: 6}}}}}}\n":                   false,
+		"version: 1\nprojects: {shop: {integrations: {clerk: {options: {record_types: [people]}}}}}\n":                  false,
+		"version: 1\nprojects: {shop: {integrations: {clerk: {options: {source: {database_url: {env: A}}}}}}}\n":        false,
+		"version: 1\nprojects: {shop: {destinations: {App: {type: webhook}}}}\n":                                        false,
+		"version: 1\nprojects: {shop: {destinations: {app: {options: {}}}}}\n":                                          false,
+		strings.Replace(app, "webhook", "fax", 1):                                                                       false,
+		strings.Replace(app, "webhook", "hubspot", 1):                                                                   false,
+		strings.Replace(app, "url:", "uri:", 1):                                                                         false,
+		strings.Replace(app, "options:", "secrets: {token: {env: A}}, options:", 1):                                     false,
+		strings.Replace(app, "options:", "event_types: [user.renamed], options:", 1):                                    false,
+		strings.Replace(app, "options:", "paused: 1, options:", 1):                                                      false,
+		strings.Replace(app, "options:", "paused: true, pause_reason: "+strings.Repeat("x", 501)+", options:", 1):       false,
 	} {
 		var value any
 		require.NoError(t, yaml.Unmarshal([]byte(text), &value))

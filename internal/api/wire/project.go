@@ -26,8 +26,8 @@ type Project struct {
 type Clone struct {
 	SourceID   *string `json:"source_id"` // nil: it was detached
 	SourceName string  `json:"source_name"`
-	Mode       string  `json:"mode"`  // following or still
-	State      string  `json:"state"` // copying, following or still
+	Mode       string  `json:"mode"`  // CloneFollowing or CloneStill
+	State      string  `json:"state"` // one of these, or CloneCopying
 	// Summary is the same in words.
 	Summary       string     `json:"summary"`
 	RowsExpected  *int64     `json:"rows_expected"` // an estimate; nil: not known yet
@@ -39,6 +39,13 @@ type Clone struct {
 	WaitReason    *string    `json:"wait_reason"`
 	CreatedAt     time.Time  `json:"created_at"`
 }
+
+// The states of a Clone: it copies until it follows its source or stands still. The latter two are its modes, too.
+const (
+	CloneCopying   = "copying"
+	CloneFollowing = "following"
+	CloneStill     = "still"
+)
 
 // CloneOf asks for a project that is a clone of another one.
 type CloneOf struct {
