@@ -134,8 +134,8 @@ func (m *Mirrors) query(ctx context.Context, projectID uuid.UUID, do func(contex
 	}
 	bounded, cancel := l.db.Bound(ctx)
 	defer cancel()
-	if err = do(bounded, l); bounded.Err() == nil && l.cutOff(err) {
-		err = do(bounded, l)
+	if err = answered(bounded, do(bounded, l)); bounded.Err() == nil && l.cutOff(err) {
+		err = answered(bounded, do(bounded, l))
 	}
 	if err != nil && !delayed(err) {
 		if damage := l.damage(ctx, err); damage != nil {

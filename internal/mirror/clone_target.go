@@ -39,6 +39,8 @@ const (
 // CheckCloneTarget returns an error if a database must not become a clone, and changes nothing there. Errors: pgdb.ErrControlDatabase,
 // *pgdb.OwnedError, pgdb.ErrSourceDatabase, pgdb.ErrMirrorNotEmpty; others can be shown to the person who gave the URL.
 func (m *Mirrors) CheckCloneTarget(ctx context.Context, t CloneTarget) error {
+	ctx, cancel := context.WithTimeout(ctx, m.config.SetupTimeout)
+	defer cancel()
 	conn, err := m.connect(ctx, t.URL, uuid.Nil)
 	if err != nil {
 		return err

@@ -28,6 +28,14 @@ func (e *missingError) Error() string {
 		e.until.UTC().Format(time.RFC3339))
 }
 
+// answered is the error of a call, and tenantdb.ErrNoAnswer too if its server did not answer in time: such a call is not repeated at once.
+func answered(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), tenantdb.ErrNoAnswer) {
+		return fmt.Errorf("%w: %w", tenantdb.ErrNoAnswer, err)
+	}
+	return err
+}
+
 // install brings the mirror up to date when the database is used for the first time, and again when a call has found the
 // mirror damaged. It checks from time to time that the mirror is still the project's: another installation of authsync may
 // have adopted it. It does not create a mirror that must have existed; see recreate.
@@ -49,12 +57,12 @@ func (t *tenant) prepare(ctx context.Context, mayCreate func(context.Context) er
 	defer cancel()
 	if !installed {
 		if err := t.upgrade(ctx, mayCreate); err != nil {
-			return &installError{err}
+			return &installError{answered(ctx, err)}
 		}
 	}
 	if err := own(ctx, t.pool, t.projectID); err != nil {
 		t.installed.Store(false) // perhaps it was dropped: the next call finds out
-		return &installError{err}
+		return &installError{answered(ctx, err)}
 	}
 	t.ownerUntil.Store(now.Add(ownerLooks).UnixNano())
 	t.installed.Store(true)

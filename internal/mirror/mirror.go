@@ -36,8 +36,11 @@ type Config struct {
 	Ledger Ledger
 	// ErasureKeys gives the keys of erasures; nil: nobody is ever erased.
 	ErasureKeys ErasureKeys
-	Log         *slog.Logger
-	Now         func() time.Time // nil: time.Now
+	// SetupTimeout bounds what is done in a database while the person who named it waits: the look whether it can become a
+	// clone, and the installation; 0: 30 s each, which is together less than an answer may take.
+	SetupTimeout time.Duration
+	Log          *slog.Logger
+	Now          func() time.Time // nil: time.Now
 }
 
 // Mirrors applies events to the mirrors of all projects. It is safe for
@@ -56,6 +59,9 @@ func New(config Config) *Mirrors {
 	}
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
+	}
+	if config.SetupTimeout == 0 {
+		config.SetupTimeout = 30 * time.Second
 	}
 	return &Mirrors{config: config, tenants: make(map[uuid.UUID]*tenant)}
 }

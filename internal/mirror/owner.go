@@ -56,8 +56,10 @@ type database interface {
 // that is another's is not touched: the error is pgdb.ErrControlDatabase, or
 // *pgdb.OwnedError unless adopt allows another project's mirror.
 // Others are fit for the person who gave the URL: they say what is wrong with it and
-// what to do.
+// what to do. A database that does not answer ends it, see Config.SetupTimeout.
 func (m *Mirrors) Install(ctx context.Context, databaseURL string, projectID uuid.UUID, adopt bool) error {
+	ctx, cancel := context.WithTimeout(ctx, m.config.SetupTimeout)
+	defer cancel()
 	owner := projectID
 	if adopt {
 		owner = uuid.Nil

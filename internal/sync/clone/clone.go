@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,6 +49,8 @@ const (
 	page = 1000
 	// slice is how long a job works before it yields.
 	slice = 10 * time.Second
+	// noteTimeout is how long it may take to note why a clone waits.
+	noteTimeout = 5 * time.Second
 	// lookEvery is the interval at which all clones are looked at.
 	lookEvery = time.Minute
 )
@@ -96,6 +99,8 @@ func Register(c Config) jobs.Register {
 type worker struct {
 	river.WorkerDefaults[project.CloneArgs]
 	*Config
+
+	shares *shares
 }
 
 func newWorker(c Config) *worker {
@@ -106,7 +111,7 @@ func newWorker(c Config) *worker {
 		c.Pause = func(pause time.Duration) time.Duration { return pause }
 	}
 	c.Page, c.Slice = cmp.Or(c.Page, page), cmp.Or(c.Slice, slice)
-	return &worker{Config: &c}
+	return &worker{Config: &c, shares: newShares(maxWorkers)}
 }
 
 // Timeout is that of all jobs.
@@ -136,8 +141,10 @@ func (w *worker) Work(ctx context.Context, job *river.Job[project.CloneArgs]) er
 	switch {
 	case err == nil:
 		return nil
-	case ctx.Err() != nil, errors.Is(err, errMoved):
+	case errors.Is(ctx.Err(), context.Canceled), errors.Is(err, errMoved):
 		return jobs.Yield(ctx)
+	case errors.Is(err, errBusy): // nothing is wrong with the clone
+		return jobs.Wait(ctx, job.JobRow, errBusy.Error(), &jobs.WaitError{After: w.Pause(busyPause + rand.N(busyPause))})
 	case !errors.As(err, &wait):
 		wait = &jobs.WaitError{After: time.Second, Err: err, Failed: true}
 		if delay, is := errors.AsType[*tenantdb.DelayError](err); is {
@@ -147,7 +154,9 @@ func (w *worker) Work(ctx context.Context, job *river.Job[project.CloneArgs]) er
 		}
 	}
 	reason := reasonOf(err)
-	if _, err := w.Pool.Exec(ctx, setWaitReason, job.Args.ProjectID, reason); err != nil {
+	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout) // the job's time may be up: databases that do not answer use it
+	defer cancel()
+	if _, err := w.Pool.Exec(noting, setWaitReason, job.Args.ProjectID, reason); err != nil {
 		return fmt.Errorf("note what a clone waits for: %w", err)
 	}
 	wait.After = w.Pause(wait.After)
@@ -165,7 +174,7 @@ func (w *worker) proceed(ctx context.Context, job *river.Job[project.CloneArgs],
 		if r == nil {
 			return false, jobs.End(ctx, w.Pool, job.JobRow, subject, w.Now())
 		}
-		idle, err := r.step(ctx)
+		idle, err := w.shared(ctx, r)
 		if err != nil {
 			return false, err
 		}
@@ -183,6 +192,15 @@ func (w *worker) proceed(ctx context.Context, job *river.Job[project.CloneArgs],
 			return true, nil
 		}
 	}
+}
+
+// shared does a step within the share that the clones of one source have of the workers.
+func (w *worker) shared(ctx context.Context, r *run) (idle bool, err error) {
+	if !w.shares.take(r.source) {
+		return false, errBusy
+	}
+	defer w.shares.give(r.source)
+	return r.step(ctx)
 }
 
 // recheck requests a job if the source has changes that the clone lacks.

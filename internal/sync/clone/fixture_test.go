@@ -27,6 +27,7 @@ import (
 type testBundle struct {
 	control, source, clone *pgxpool.Pool
 	sourceID, cloneID      uuid.UUID
+	databases              *tenantdb.Databases
 	mirrors                *mirror.Mirrors
 	config                 clone.Config
 	keys                   map[uuid.UUID][]byte // of erasures
@@ -71,6 +72,7 @@ func setup(t *testing.T, mode string, page int) *testBundle {
 	log := slog.New(slog.DiscardHandler)
 	databases := tenantdb.New(tenantdb.Config{URL: b.database, Log: log, LockTimeout: time.Second})
 	t.Cleanup(func() { require.NoError(t, databases.Close(context.Background())) })
+	b.databases = databases
 	b.mirrors = mirror.New(mirror.Config{Databases: databases, ErasureKeys: b, Log: log})
 	b.config = clone.Config{Pool: b.control, Mirrors: b.mirrors, Log: log, Page: page}
 	return b
