@@ -19,6 +19,7 @@ import (
 	"github.com/authsync/authsync/internal/audit"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/sync/prune"
 	"github.com/authsync/authsync/internal/sync/repair"
 	"github.com/authsync/authsync/internal/sync/source"
 )
@@ -26,7 +27,7 @@ import (
 // Prefix is the base of all paths.
 const Prefix = "/api/capydb/v1"
 
-// Config is what the API needs; all of it but PublicURL, Repair and Address must be given.
+// Config is what the API needs; all of it but PublicURL, Pruning, Repair and Address must be given.
 type Config struct {
 	Store     *project.Store
 	Events    Events
@@ -39,6 +40,8 @@ type Config struct {
 	Accounts  source.Accounts
 	Outbox    Outbox
 	Webhooks  Webhooks
+	// Pruning gives how the last pruning of a project's mirror went, nil if there was none; nil: nobody knows of any.
+	Pruning func(ctx context.Context, projectID uuid.UUID) (*prune.State, error)
 	// Repair gives the newest repair of a project's mirror, nil if there was none; nil: nobody knows of any.
 	Repair func(ctx context.Context, projectID uuid.UUID) (*repair.Repair, error)
 	// Pulls creates and removes what pulling needs in customers' databases; nil: nothing is.

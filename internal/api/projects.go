@@ -7,6 +7,7 @@ import (
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/project"
+	"github.com/authsync/authsync/internal/sync/prune"
 	"github.com/authsync/authsync/internal/sync/repair"
 )
 
@@ -21,6 +22,12 @@ func mirrorRepairOf(r *repair.Repair) *wire.MirrorRepair {
 		}
 	}
 	return b
+}
+
+func pruningOf(s *prune.State) *wire.Pruning {
+	return &wire.Pruning{
+		AttemptedAt: s.AttemptedAt.UTC(), FinishedAt: utc(s.FinishedAt), HeldReason: s.HeldReason, HeldSince: utc(s.HeldSince), LastError: s.LastError,
+	}
 }
 
 func projectOf(p project.Project) wire.Project {
@@ -93,6 +100,15 @@ func (a *API) getProject(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	body := projectOf(p)
+	if a.config.Pruning != nil {
+		state, err := a.config.Pruning(r.Context(), p.ID)
+		if err != nil {
+			return answer{}, err
+		}
+		if state != nil {
+			body.Pruning = pruningOf(state)
+		}
+	}
 	if a.config.Repair != nil {
 		repair, err := a.config.Repair(r.Context(), p.ID)
 		if err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/authsync/authsync/internal/ingest/rejections"
 	"github.com/authsync/authsync/internal/ingest/usage"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/sync/prune"
 	"github.com/authsync/authsync/internal/sync/refresh"
 	"github.com/authsync/authsync/internal/sync/repair"
 	"github.com/authsync/authsync/internal/sync/syncrun"
@@ -57,7 +58,7 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 		Rejections: rejections.Reader{Pool: a.people}, Counts: usage.Reader{Pool: a.people, Now: time.Now}, Webhooks: a.webhooks,
 		Audit: a.Audit, Refusals: refusals, Digester: a.keyring, Address: a.settings.TrustedProxies.Of,
 		Problems:  watch.Reader{Pool: a.people},
-		PublicURL: a.settings.PublicURL, Log: a.log, Repair: a.newestRepair, Pulls: a,
+		PublicURL: a.settings.PublicURL, Log: a.log, Pruning: a.lastPruning, Repair: a.newestRepair, Pulls: a,
 	})
 	if err != nil {
 		return nil, err
@@ -108,6 +109,11 @@ func (a *App) routeManagement(routes *mux.Router) {
 // wantsPage reports whether a browser asks, as opposed to a program.
 func wantsPage(r *http.Request, _ *mux.RouteMatch) bool {
 	return strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+// lastPruning returns how the last pruning of a project's mirror went; nil if there was none.
+func (a *App) lastPruning(ctx context.Context, projectID uuid.UUID) (*prune.State, error) {
+	return prune.Of(ctx, a.people, projectID)
 }
 
 // newestRepair returns the newest repair of a project's mirror; nil if there was none.

@@ -121,7 +121,8 @@ func (a *App) startProjectMetrics(ctx context.Context) (stopFunc, error) {
 		return nil, nil
 	}
 	m := &projectMetrics{pool: a.pool, down: a.databases.Unavailable, log: a.log}
-	a.metrics.registry.MustRegister(m)
+	held := &heldMetrics{pool: a.pool, log: a.log}
+	a.metrics.registry.MustRegister(m, held)
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	go func() {
@@ -130,6 +131,7 @@ func (a *App) startProjectMetrics(ctx context.Context) (stopFunc, error) {
 		defer tick.Stop()
 		for {
 			m.look(run)
+			held.look(run)
 			select {
 			case <-tick.C:
 			case <-run.Done():

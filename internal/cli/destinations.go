@@ -61,11 +61,11 @@ func (s *session) newDestinationsList() *cobra.Command {
 
 func (s *session) printDestinations(project string, destinations ...client.Destination) error {
 	t := table{
-		head: []string{"NAME", "TYPE", "STATE", "WAITING", "RETRYING", "FAILED", "LAST SUCCESS", "WHY"},
+		head: []string{"NAME", "TYPE", "STATE", "WAITING", "RETRYING", "FAILED", "HELD", "LAST SUCCESS", "WHY"},
 		none: "No destinations: make one with authsync destinations create " + project + " NAME --type TYPE.",
 	}
 	for _, d := range destinations {
-		t.add(d.Name, d.Type, d.State, count(d.Waiting), count(d.Retrying), count(d.Failed), shortClockOrDash(d.LastSuccessAt), orDash(trouble(d)))
+		t.add(d.Name, d.Type, d.State, count(d.Waiting), count(d.Retrying), count(d.Failed), count(d.Held), shortClockOrDash(d.LastSuccessAt), orDash(trouble(d)))
 	}
 	return s.print(t)
 }

@@ -66,5 +66,20 @@ func (s *session) printRetention(p client.Project) error {
 	if err := s.printf("\n"); err != nil {
 		return err
 	}
-	return s.print(t)
+	if err := s.print(t); err != nil {
+		return err
+	}
+	return s.printHeld(p.Pruning)
+}
+
+// printHeld prints why parts of the history stay beyond that.
+func (s *session) printHeld(pruned *client.Pruning) error {
+	if pruned == nil || pruned.HeldReason == nil {
+		return nil
+	}
+	since := ""
+	if pruned.HeldSince != nil {
+		since = " since " + clock(*pruned.HeldSince)
+	}
+	return s.printf("\nChanges are kept for longer%s: %s.\n", since, printable(*pruned.HeldReason))
 }

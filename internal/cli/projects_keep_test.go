@@ -15,6 +15,11 @@ func TestProjectsKeepWhatTheyAreToldTo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	require.Regexp(t, `(?m)^deliveries +90 days +the server's default$`, b.must(t, "projects", "get", "shop"))
+	require.NotContains(t, b.must(t, "projects", "get", "shop")+b.must(t, "doctor"), "a deletion is held back")
+	execute(t, b.control, `INSERT INTO authsync.mirror_prunings (project_id, attempted_at, finished_at, held_reason, held_since)
+		SELECT p.id, now(), now(), 'a deletion is held back from destination crm', '2026-05-04 10:20Z' FROM authsync.projects AS p`)
+	require.Regexp(t, `Changes are kept for longer since 2026-05-04 10:20\S*: a deletion is held back from destination crm\.`, b.must(t, "projects", "get", "shop"))
+	require.Regexp(t, `warning +retention: the change feed of project shop keeps changes .*, since 2026-05-04 10:20Z: a deletion is held back`, b.must(t, "doctor"))
 
 	out := b.must(t, "projects", "update", "shop", "--keep", "inbox=45", "--keep", "changes=3d")
 	require.Regexp(t, `(?m)^inbox +45 days +the project$`, out)

@@ -18,6 +18,7 @@ type (
 	Project            = wire.Project
 	KeepDays           = wire.KeepDays
 	Retention          = wire.Retention
+	Pruning            = wire.Pruning
 	Clone              = wire.Clone
 	CloneOf            = wire.CloneOf
 	CloneOrder         = wire.CloneOrder

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/destination"
@@ -71,6 +72,17 @@ type listedDestination struct {
 
 	Path  string
 	State destinationState
+}
+
+// heldBack is how many deliveries a destination holds back, and until when.
+type heldBack struct {
+	Deliveries int64
+	Until      *time.Time // of the first
+	Path       string     // of the list of them
+}
+
+func heldBackOf(projectID, name string, deliveries int64, until *time.Time) heldBack {
+	return heldBack{deliveries, until, withQuery(pathOf("projects", projectID, "deliveries"), "destination", name, "state", "held")}
 }
 
 func listDestinations(v *visit) (view, error) {

@@ -31,6 +31,13 @@ func TestAHeldDeletionIsConfirmedByHand(t *testing.T) {
 	require.Contains(t, held.words, "It is held back: it is not sent at all if the record is restored meanwhile")
 	require.Contains(t, held.words, "Held until")
 	require.Contains(t, s.get(t, s.path("destinations", "app"), s.all).words, "1, the first until")
+	for _, page := range []string{"/", s.path(), s.path("destinations")} {
+		require.Contains(t, s.get(t, page, s.all).words, "1, the first until", page)
+	}
+	require.NotContains(t, s.get(t, s.path(), s.all).words, "kept for longer")
+	s.exec(t, `INSERT INTO authsync.mirror_prunings (project_id, attempted_at, held_reason, held_since)
+		SELECT p.id, now(), 'a deletion is held back from destination app', now() FROM authsync.projects AS p`)
+	require.Regexp(t, `Changes are kept for longer since .*: a deletion is held back from destination app\.`, s.get(t, s.path(), s.all).words)
 	ask := s.get(t, s.path("destinations", "app", "confirm"), s.all)
 	require.Contains(t, ask.words, "1 delivery would be sent now")
 	require.Contains(t, s.do(t, ask.forms("/confirm")[1], s.all).notice(t), "1 delivery is held no longer")

@@ -52,9 +52,20 @@ const (
 
 	selectDestinations = `
 		SELECT d.project_id, d.id, d.name, d.state, d.state_by, d.state_reason, f.breaker_open_until,
-			EXISTS (SELECT FROM authsync.deliveries AS o WHERE o.destination_id = d.id AND o.state = 'failed') AS failed
+			EXISTS (SELECT FROM authsync.deliveries AS o WHERE o.destination_id = d.id AND o.state = 'failed') AS failed,
+			h.held, h.held_from + coalesce(d.holdback, interval '0') AS held_until
 		FROM authsync.destinations AS d
 		LEFT JOIN authsync.destination_progress AS f ON f.destination_id = d.id
+		CROSS JOIN LATERAL (
+			SELECT count(*) AS held, min(o.held_from) AS held_from
+			FROM (
+				SELECT o.held_from
+				FROM authsync.deliveries AS o
+				WHERE o.destination_id = d.id AND o.state = 'held' AND o.held_from IS NOT NULL
+				ORDER BY o.held_from
+				LIMIT $2
+			) AS o
+		) AS h
 		WHERE d.project_id = ANY ($1)
 		ORDER BY d.name`
 
@@ -124,6 +135,8 @@ type destinationOverview struct {
 	StateReason      *string
 	BreakerOpenUntil *time.Time
 	Failed           bool
+	Held             int64 // up to maxCounted
+	HeldUntil        *time.Time
 }
 
 // Health is its state in a word, as on its own page: one whose requests keep failing is not just active.
@@ -159,7 +172,7 @@ func readOverviews(ctx context.Context, db batcher, ids []uuid.UUID, now time.Ti
 	queue(b, func(o overview) { all[o.ProjectID] = &o }, selectOverviews, ids, maxCounted)
 	queue(b, func(l overdue) { all[l.ProjectID].Overdue = &l }, selectOverdue, ids, maxCounted)
 	queue(b, func(r rejectedLately) { o := all[r.ProjectID]; o.Rejected = append(o.Rejected, r) }, selectRejectedLately, ids)
-	queue(b, func(d destinationOverview) { o := all[d.ProjectID]; o.Destinations = append(o.Destinations, d) }, selectDestinations, ids)
+	queue(b, func(d destinationOverview) { o := all[d.ProjectID]; o.Destinations = append(o.Destinations, d) }, selectDestinations, ids, maxCounted)
 	queue(b, func(r troubledRun) { o := all[r.ProjectID]; o.Runs = append(o.Runs, r) }, selectTroubledRuns, ids)
 	queue(b, func(c usage.Count) { o := all[c.ProjectID]; o.Counts = append(o.Counts, c) }, usage.SelectCounts, ids, usage.Since(now))
 	if err := db.SendBatch(ctx, b).Close(); err != nil {

@@ -41,7 +41,7 @@ var templates = parsePages( //nolint:gochecknoglobals // read-only
 func parsePages(names ...string) map[string]*template.Template {
 	layout := template.Must(template.New("").Funcs(template.FuncMap{
 		"moment": momentOf, "plural": plural.Of[int], "path": pathOf, "text": text, "title": provider.Title, "query": withQuery, "age": age, "kept": keptFor,
-		"once": rand.Text, "deliveries": newDeliveryTable, "destination": pathOfDestination, "took": tookText, "destinationState": stateOf, "provisionStep": provisionStep,
+		"once": rand.Text, "deliveries": newDeliveryTable, "destination": pathOfDestination, "took": tookText, "destinationState": stateOf, "provisionStep": provisionStep, "held": heldBackOf,
 	}).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html", "pages/destinationparts.html", "pages/definitionparts.html"))
 	pages := make(map[string]*template.Template, len(names))
 	for _, name := range names {

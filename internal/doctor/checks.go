@@ -34,7 +34,7 @@ func controlChecks() []controlCheck {
 		{"failed events", "there are none", failedEvents},
 		{"deliveries", "none failed", failedDeliveries},
 		{"inbox partitions", "each day has its own", conditions(watch.MissingPartitions)},
-		{"retention", "nothing is kept for longer than it may", conditions(watch.OverdueRetention)},
+		{"retention", "nothing is kept for longer than it may", retained},
 		{"destinations", "none is stopped or failing", conditions(watch.Destinations)},
 		{"sync runs", "none failed or is late", conditions(watch.SyncRuns, watch.OverdueReconciles)},
 		{"clones", "all follow their projects", conditions(watch.ClonesBehind)},

@@ -16,6 +16,8 @@ type Project struct {
 	KeepDays KeepDays `json:"keep_days"`
 	// Retention is how long each part is kept, by its name: inbox, ledger, changes, deliveries.
 	Retention map[string]Retention `json:"retention"`
+	// Pruning is there for one project, once its ledger and changes were pruned.
+	Pruning *Pruning `json:"pruning,omitempty"`
 	// MirrorRepair is there for one project, if its mirror had ever lost something.
 	MirrorRepair *MirrorRepair `json:"mirror_repair,omitempty"`
 	// Clone is there if the mirror is made from that of another project.
@@ -72,6 +74,15 @@ type Retention struct {
 	Days *int `json:"days"` // nil: forever
 	// Source is project, server, or raised: the server's default would be too short.
 	Source string `json:"source"`
+}
+
+// Pruning is how the last pruning of a project's ledger and changes went.
+type Pruning struct {
+	AttemptedAt time.Time  `json:"attempted_at"`
+	FinishedAt  *time.Time `json:"finished_at"` // when everything was last gone, apart from what is held; nil: never yet
+	HeldReason  *string    `json:"held_reason"` // why rows past their retention stay; nil: none do
+	HeldSince   *time.Time `json:"held_since"`
+	LastError   *string    `json:"last_error"` // why the last attempt ended early; nil: it did not
 }
 
 // MirrorRepair is a mirror that had lost what was applied, and how far its repair is.

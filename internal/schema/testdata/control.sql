@@ -3889,7 +3889,8 @@ CREATE TABLE authsync.mirror_prunings (
     last_error text,
     held_reason text,
     ledger_rows bigint DEFAULT 0 NOT NULL,
-    change_rows bigint DEFAULT 0 NOT NULL
+    change_rows bigint DEFAULT 0 NOT NULL,
+    held_since timestamp with time zone
 );
 
 COMMENT ON TABLE authsync.mirror_prunings IS 'How the last pruning of each project''s ledger and changes went.';
@@ -3903,6 +3904,8 @@ COMMENT ON COLUMN authsync.mirror_prunings.held_reason IS 'Why rows past their r
 COMMENT ON COLUMN authsync.mirror_prunings.ledger_rows IS 'Rows of the ledger deleted so far.';
 
 COMMENT ON COLUMN authsync.mirror_prunings.change_rows IS 'Changes deleted so far.';
+
+COMMENT ON COLUMN authsync.mirror_prunings.held_since IS 'When an attempt first left such rows, of those without one between that left none; NULL: none stay, or it is not known.';
 
 CREATE TABLE authsync.mirror_repairs (
     id bigint NOT NULL,

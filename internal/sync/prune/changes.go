@@ -3,13 +3,13 @@ package prune
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/delivery"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pause"
 	"github.com/authsync/authsync/internal/retention"
@@ -17,7 +17,7 @@ import (
 
 // The destination that has read the fewest changes.
 const selectSlowest = `
-	SELECT p.cursor, d.name
+	SELECT p.cursor, d.name, '' AS state
 	FROM authsync.destinations AS d
 	JOIN authsync.destination_progress AS p ON p.destination_id = d.id
 	WHERE d.project_id = $1
@@ -27,16 +27,16 @@ const selectSlowest = `
 // The first change that a delivery needs of some records, each given with the last change up to which it is pruned: of
 // deliveries that are not finished, and of those that failed lately, which may be sent again. Each record costs a look-up or two.
 const selectNeeded = `
-	SELECT n.change_id, n.name
+	SELECT n.change_id, n.name, n.state
 	FROM unnest($2::text[], $3::text[], $4::bigint[]) AS c (record_type, record_id, change_id)
 	CROSS JOIN LATERAL (
-		SELECT coalesce(o.first_change_id, o.change_id) AS change_id, d.name
+		SELECT coalesce(o.first_change_id, o.change_id) AS change_id, d.name, o.state
 		FROM authsync.deliveries AS o
 		JOIN authsync.destinations AS d ON d.id = o.destination_id
 		WHERE o.record_id = c.record_id AND o.record_type = c.record_type AND o.state IN ('held', 'blocked', 'ready', 'retrying')
 			AND o.project_id = $1
 		UNION ALL
-		SELECT coalesce(o.first_change_id, o.change_id), d.name
+		SELECT coalesce(o.first_change_id, o.change_id), d.name, o.state
 		FROM authsync.destinations AS d
 		JOIN authsync.deliveries AS o ON o.destination_id = d.id
 		WHERE d.project_id = $1 AND o.state = 'failed' AND o.record_type = c.record_type AND o.record_id = c.record_id
@@ -50,6 +50,21 @@ const selectNeeded = `
 type need struct {
 	ChangeID    int64
 	Destination string
+	State       string // of the delivery; empty: the destination has not read it
+}
+
+// reason says why changes past their retention stay.
+func (n *need) reason() string {
+	switch n.State {
+	case "":
+		return "destination " + n.Destination + " has not read changes that are past their retention"
+	case delivery.StateHeld:
+		return "a deletion is held back from destination " + n.Destination
+	case delivery.StateFailed:
+		return "a delivery to destination " + n.Destination + " failed and may be retried"
+	default:
+		return "a delivery to destination " + n.Destination + " is not finished"
+	}
 }
 
 func (p *Pruner) pruneChanges(ctx context.Context, one project, done *pruned) error {
@@ -76,7 +91,7 @@ func (p *Pruner) pruneChanges(ctx context.Context, one project, done *pruned) er
 		to := page[len(page)-1].ChangeID
 		if slowest != nil && slowest.ChangeID < to {
 			to = slowest.ChangeID
-			done.held = fmt.Sprintf("destination %s has not read changes that are past their retention", slowest.Destination)
+			done.held = slowest.reason()
 		}
 		needed, err := p.firstNeeded(ctx, one.ID, page, failed)
 		if err != nil {
@@ -84,7 +99,7 @@ func (p *Pruner) pruneChanges(ctx context.Context, one project, done *pruned) er
 		}
 		if needed != nil && needed.ChangeID <= to {
 			to = needed.ChangeID - 1
-			done.held = fmt.Sprintf("a delivery to destination %s is not finished, or failed and may be retried", needed.Destination)
+			done.held = needed.reason()
 		}
 		n, err := p.config.Mirrors.PruneChanges(ctx, one.ID, to)
 		if err != nil {
@@ -115,7 +130,7 @@ func (p *Pruner) firstNeeded(ctx context.Context, projectID uuid.UUID, page []mi
 
 func (p *Pruner) need(ctx context.Context, query string, args ...any) (*need, error) {
 	var n need
-	err := p.config.Pool.QueryRow(ctx, query, args...).Scan(&n.ChangeID, &n.Destination)
+	err := p.config.Pool.QueryRow(ctx, query, args...).Scan(&n.ChangeID, &n.Destination, &n.State)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil //nolint:nilnil // nothing is needed
 	}

@@ -161,11 +161,16 @@ type pruned struct {
 }
 
 const recordPruning = `
-	INSERT INTO authsync.mirror_prunings AS m (project_id, attempted_at, finished_at, last_error, held_reason, ledger_rows, change_rows)
-	SELECT p.id, $2, CASE WHEN $3 = '' THEN $2::timestamptz END, nullif($3, ''), nullif($4, ''), $5, $6 FROM authsync.projects AS p WHERE p.id = $1
+	INSERT INTO authsync.mirror_prunings AS m (
+		project_id, attempted_at, finished_at, last_error, held_reason, held_since, ledger_rows, change_rows
+	)
+	SELECT p.id, $2, CASE WHEN $3 = '' THEN $2::timestamptz END, nullif($3, ''), nullif($4, ''), CASE WHEN $4 <> '' THEN $2::timestamptz END, $5, $6
+	FROM authsync.projects AS p
+	WHERE p.id = $1
 	ON CONFLICT (project_id) DO UPDATE SET
 		attempted_at = excluded.attempted_at, finished_at = coalesce(excluded.finished_at, m.finished_at),
 		last_error = excluded.last_error, held_reason = excluded.held_reason,
+		held_since = CASE WHEN excluded.held_reason IS NOT NULL THEN coalesce(m.held_since, excluded.held_since) END,
 		ledger_rows = m.ledger_rows + excluded.ledger_rows, change_rows = m.change_rows + excluded.change_rows`
 
 var errNotDone = errors.New("there is more to delete than one run does; the next one goes on")

@@ -180,7 +180,7 @@ func TestWhatADestinationNeedsStays(t *testing.T) {
 		"AllRead":               {cursor: 9, feed: all},
 		"RelayLags":             {cursor: 4, feed: "b1 a3 b2 a4 c1 a5 b3", held: "destination sink has not read"},
 		"NothingRead":           {cursor: 0, feed: "a1 b1 a2 a3 b2 a4 c1 a5 b3", held: "destination sink has not read"},
-		"ADeletionIsHeld":       {cursor: 9, change: 5, record: "b", state: "held", feed: "b1 a3 b2 a4 c1 a5 b3", held: "destination sink is not finished"},
+		"ADeletionIsHeld":       {cursor: 9, change: 5, record: "b", state: "held", feed: "b1 a3 b2 a4 c1 a5 b3", held: "a deletion is held back from destination sink"},
 		"ADeliveryIsBlocked":    {cursor: 9, change: 5, record: "b", state: "blocked", feed: "b1 a3 b2 a4 c1 a5 b3", held: "destination sink is not finished"},
 		"CoalescedInto":         {cursor: 9, change: 9, first: new(5), record: "b", state: "retrying", feed: "b1 a3 b2 a4 c1 a5 b3", held: "destination sink is not finished"},
 		"ADeliveryIsFinished":   {cursor: 9, change: 5, record: "b", state: "delivered", finished: now(), feed: all},
@@ -196,9 +196,15 @@ func TestWhatADestinationNeedsStays(t *testing.T) {
 		}
 		require.NoError(t, pruner(b).All(t.Context()), name)
 		require.Equal(t, c.feed, feed(t, b), name)
-		held := value(t, b, false, `SELECT coalesce(held_reason, '') FROM authsync.mirror_prunings`)
+		state, err := prune.Of(t.Context(), b.Control, b.ProjectID)
+		require.NoError(t, err)
+		held := ""
+		if state.HeldReason != nil {
+			held = *state.HeldReason
+		}
 		require.Contains(t, held, c.held, name)
 		require.Equal(t, c.held == "", held == "", name)
+		require.Equal(t, held == "", state.HeldSince == nil, name)
 		// When the destination is done, the rest goes.
 		exec(t, b, false, `UPDATE authsync.destination_progress SET cursor = 9`)
 		exec(t, b, false, `DELETE FROM authsync.deliveries`)
