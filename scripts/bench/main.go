@@ -66,6 +66,7 @@ an hour for the dashboard. It needs no configuration and touches no running serv
 	f.IntVar(&c.Deliveries, "deliveries", 1_000_000, "deliveries of the dashboard's project")
 	f.IntVar(&c.Projects, "projects", 100, "other projects of the dashboard")
 	f.IntVar(&c.Repeat, "repeat", 30, "how often each page of the dashboard is opened")
+	f.BoolVar(&c.WAL, "wal", false, "with --only apply: measure authsync alone, and where its WAL goes (needs PostgreSQL's extension pg_walinspect)")
 	f.BoolVar(&c.JSON, "json", false, "write the tables as JSON, one object per row")
 	return cmd
 }

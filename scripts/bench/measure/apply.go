@@ -35,6 +35,7 @@ type applyBench struct {
 	receiver *ownReceiver
 	upsert   *upsertHandler
 	template template
+	readsWAL bool
 }
 
 // applying measures backlogs beside one job an event, the whole road beside a handler that writes the row
@@ -46,9 +47,17 @@ func (e *environment) applying(ctx context.Context, w io.Writer, c Config) error
 	}
 	defer a.close(ctx)
 
+	a.readsWAL = c.WAL
 	results, err := a.rounds(ctx, c)
 	if err != nil {
 		return err
+	}
+	if c.WAL {
+		table(w, appliedRows(results))
+		for _, r := range results {
+			table(w, walRows(r))
+		}
+		return nil
 	}
 	light, err := a.lightLoad(ctx, c.Light)
 	if err != nil {
@@ -74,6 +83,9 @@ func (a *applyBench) rounds(ctx context.Context, c Config) (medians []applied, e
 	for range c.Rounds {
 		var results []applied
 		for _, run := range a.runs(c) {
+			if a.readsWAL && run.isReference {
+				continue
+			}
 			two, err := a.measureRun(ctx, run)
 			if err != nil {
 				return nil, err

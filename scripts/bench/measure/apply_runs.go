@@ -15,6 +15,7 @@ type applied struct {
 	events int
 	took   time.Duration
 	cost   cost
+	wal    []walPart // by part; only where Config.WAL asks for it
 }
 
 func (a *applied) rate() float64 { return float64(a.events) / a.took.Seconds() }
@@ -25,17 +26,19 @@ type run struct {
 	events  int
 	measure func(ctx context.Context, events plan) (applied, error)
 	newOnly bool
+	// isReference: it is not authsync's.
+	isReference bool
 }
 
 func (a *applyBench) runs(c Config) []run {
 	few := max(c.Events/8, 1) // these are slow
-	runs := []run{{what: "reference: one job and one call an event, backlog", events: few, newOnly: true, measure: a.backlogFor(manySenders, a.startSingle)}}
+	runs := []run{{what: "reference: one job and one call an event, backlog", events: few, newOnly: true, isReference: true, measure: a.backlogFor(manySenders, a.startSingle)}}
 	for _, senders := range []int{manySenders, fewSenders} {
 		runs = append(runs, run{what: fmt.Sprintf("authsync: backlog of %d senders", senders), events: c.Events, measure: a.backlogFor(senders, a.startApplier)})
 	}
 	for _, senders := range []int{manySenders, fewSenders} {
 		runs = append(runs,
-			run{what: fmt.Sprintf("reference: a handler that upserts the row, %d senders", senders), events: c.Events, measure: a.requests(senders, a.upsert, nil)},
+			run{what: fmt.Sprintf("reference: a handler that upserts the row, %d senders", senders), events: c.Events, isReference: true, measure: a.requests(senders, a.upsert, nil)},
 			run{what: fmt.Sprintf("authsync: from the request to the row, %d senders", senders), events: c.Events, measure: a.requests(senders, a.receiver.handler, a.startApplier)})
 	}
 	return runs
@@ -57,6 +60,11 @@ func (a *applyBench) measureRun(ctx context.Context, r run) (results []applied, 
 			return nil, fmt.Errorf("%s, %s: %w", r.what, kind, err)
 		}
 		result.what, result.events = r.what+", "+kind, r.events
+		if a.readsWAL {
+			if result.wal, err = a.walParts(ctx, result.cost.walFrom, result.cost.walFrom+result.cost.wal); err != nil {
+				return nil, err
+			}
+		}
 		results = append(results, result)
 		if r.newOnly {
 			break

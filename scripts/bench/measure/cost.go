@@ -16,6 +16,7 @@ type cost struct {
 	control time.Duration // and of those in a control database
 	server  time.Duration // CPU of PostgreSQL's other processes, and of sessions that ended meanwhile
 	wal     int64         // bytes
+	walFrom int64         // where they begin
 }
 
 // cpu is the sum.
@@ -71,7 +72,7 @@ func (e *environment) spent(ctx context.Context, work func() error) (c cost, err
 	if err != nil {
 		return cost{}, err
 	}
-	c.wal, c.process = after.wal-before.wal, after.process-before.process
+	c.wal, c.walFrom, c.process = after.wal-before.wal, before.wal, after.process-before.process
 	for pid, s := range after.sessions {
 		used := s.used - before.sessions[pid].used
 		if s.isControl {

@@ -58,6 +58,8 @@ type Config struct {
 	Repeat int
 	// Only restricts the run to one of Parts.
 	Only string
+	// WAL measures authsync's own runs of apply alone, and where their WAL goes; it needs pg_walinspect.
+	WAL bool
 	// JSON writes the tables alone, each row as an object.
 	JSON bool
 	// Log hears of trouble; nil: nobody does.
