@@ -217,7 +217,9 @@ type batch struct {
 	toRead   []wanted
 	// unreadable says, by provider, why users cannot be read; empty if they can.
 	unreadable map[string]string
-	times      times
+	// recorded reports that some events may have an outcome already.
+	recorded bool
+	times    times
 }
 
 // wanted is a user to be read from a provider because of an event.
@@ -292,7 +294,11 @@ func (c *Config) canRefresh(ctx context.Context, projectID uuid.UUID, providerNa
 // finishes the job, so that all or none take effect.
 func (c *Config) record(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, b *batch) error {
 	b.times.recording = time.Now()
-	if err := c.Inbox.RecordOutcomes(ctx, tx, b.outcomes); err != nil {
+	recordOutcomes := c.Inbox.RecordNewOutcomes
+	if b.recorded {
+		recordOutcomes = c.Inbox.RecordOutcomes
+	}
+	if err := recordOutcomes(ctx, tx, b.outcomes); err != nil {
 		return err
 	}
 	if err := eraseMessages(ctx, tx, b); err != nil {

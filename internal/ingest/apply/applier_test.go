@@ -339,6 +339,27 @@ func TestJobRunAgainComesToTheSameOutcome(t *testing.T) {
 	require.Equal(t, 1, b.changes(t))
 }
 
+// Outcomes of new messages are recorded in a way that those of a replay, which are there already, cannot be.
+func TestReplayOfManyBesideNewOnesRecordsAllOutcomes(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	var ids []int64
+	for i := range 20 {
+		ids = append(ids, b.deliver(t, b.projectID, created(fmt.Sprintf("evt_%d", i), fmt.Sprintf("auth0|%d", i), "a@example.com")))
+	}
+	b.settled(t)
+	done, err := b.inbox.Replay(t.Context(), inbox.Filter{InboxIDs: ids}, "", waittest.Bound)
+	require.NoError(t, err)
+	require.Equal(t, 1, done.Jobs)
+	ids = append(ids, b.deliver(t, b.projectID, created("evt_last", "auth0|last", "a@example.com")))
+	b.settled(t)
+	for _, id := range ids {
+		outcome, reason := b.outcome(t, id, 0)
+		require.Equal(t, inbox.Applied, outcome, reason)
+	}
+	require.Equal(t, 21, b.changes(t))
+}
+
 func TestReplayOfAnAppliedDeliveryChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

@@ -70,6 +70,7 @@ func (w *eventWorker) work(ctx context.Context, job *river.Job[inbox.RetryEventA
 		return o, false, fmt.Errorf("decode message: %w", err)
 	}
 	understood = b.keep(args.Ordinal)
+	b.recorded = true
 	if len(b.outcomes) == 0 {
 		return inbox.Outcome{
 			Outcome: inbox.Failed,

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -212,6 +213,18 @@ func (d *drain) recordBehind(ctx context.Context, r read) chan error {
 // record records a batch's outcomes, so that it is no longer pending, and ends the job in the same
 // transaction if it may end and nothing is pending.
 func (d *drain) record(ctx context.Context, r *read, mayEnd bool) (finished jobs.Finished, err error) {
+	finished, err = d.tryRecord(ctx, r, mayEnd)
+	if errors.Is(err, inbox.ErrRecorded) { // messages were replayed, or a worker that seemed dead was not
+		r.batch.recorded = true
+		finished, err = d.tryRecord(ctx, r, mayEnd)
+	}
+	if err == nil && !r.pending.Empty() {
+		d.observe(ctx, d.job.ID, "apply event", &r.batch)
+	}
+	return finished, err
+}
+
+func (d *drain) tryRecord(ctx context.Context, r *read, mayEnd bool) (finished jobs.Finished, err error) {
 	finished = jobs.Busy
 	err = pgdb.InTx(ctx, d.Pool, func(tx pgx.Tx) (err error) {
 		if !r.pending.Empty() {
@@ -230,9 +243,6 @@ func (d *drain) record(ctx context.Context, r *read, mayEnd bool) (finished jobs
 		}
 		return err
 	})
-	if err == nil && !r.pending.Empty() {
-		d.observe(ctx, d.job.ID, "apply event", &r.batch)
-	}
 	return finished, err
 }
 

@@ -127,6 +127,50 @@ func TestOutcomesTakeWhateverAnEventSays(t *testing.T) {
 	require.Equal(t, "r\uFFFD", *e.Reason)
 }
 
+// New outcomes take another way into the table than others, where they are many. What is there is the same.
+func TestNewOutcomesAreRecordedAsOthersAre(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Control(t)
+	in := newInbox(t, pool, inbox.Config{Now: now})
+	var fresh, others []inbox.Outcome
+	for i := range 24 {
+		o := stored(t, in)
+		switch i % 4 {
+		case 0:
+			o.Outcome, o.Reason = inbox.Failed, "r\x00"
+		case 1:
+			o.Outcome, o.EventTime, o.EventID, o.UserID, o.Type = inbox.Ignored, time.Time{}, "", "", ""
+		case 2:
+			o.RecordType, o.RecordID, o.Ordinal = "session", "s\x00", 7
+		}
+		fresh = append(fresh, o)
+		o.InboxID = stored(t, in).InboxID
+		others = append(others, o)
+	}
+	require.NoError(t, pgdb.InTx(t.Context(), pool, func(tx pgx.Tx) error { return in.RecordNewOutcomes(t.Context(), tx, fresh) }))
+	record(t, pool, in, others...)
+	rows := func(outcomes []inbox.Outcome) (found []string) {
+		for _, o := range outcomes {
+			var row string
+			require.NoError(t, pool.QueryRow(t.Context(), `
+				SELECT (to_jsonb(e) - 'inbox_id' - 'recorded_at')::text FROM authsync.event_outcomes AS e WHERE inbox_id = $1`, o.InboxID).Scan(&row))
+			found = append(found, row)
+		}
+		return found
+	}
+	require.Equal(t, rows(others), rows(fresh))
+
+	again := []inbox.Outcome{fresh[0]}
+	for range 20 {
+		again = append(again, stored(t, in))
+	}
+	err := pgdb.InTx(t.Context(), pool, func(tx pgx.Tx) error { return in.RecordNewOutcomes(t.Context(), tx, again) })
+	require.ErrorIs(t, err, inbox.ErrRecorded)
+	var recorded int
+	require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM authsync.event_outcomes`).Scan(&recorded))
+	require.Equal(t, 48, recorded, "all or none")
+}
+
 func TestFilterChoosesEvents(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Control(t)

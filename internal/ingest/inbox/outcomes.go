@@ -2,11 +2,14 @@ package inbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/pgdb"
 )
 
 // The outcomes of an event. All but Failed and Pending are final.
@@ -78,6 +81,52 @@ ON CONFLICT (inbox_id, ordinal, received_at) DO UPDATE SET
     reason = excluded.reason,
     applied_at = excluded.applied_at
 WHERE e.outcome = 'pending' OR (e.outcome = 'failed' AND excluded.outcome <> 'pending')`
+
+// ErrRecorded reports that an event that was recorded as new has an outcome already.
+var ErrRecorded = errors.New("an event has an outcome already")
+
+// fewOutcomes is how many outcomes are recorded as cheaply by a statement as by COPY.
+const fewOutcomes = 8
+
+// RecordNewOutcomes records outcomes of events that have none, in the caller's transaction. ErrRecorded means that
+// some have, as after a replay: the transaction has failed, and its repetition calls RecordOutcomes.
+//
+// COPY writes the rows of a page in one record of the WAL, and none that confirms each row, as ON CONFLICT needs it.
+func (in *Inbox) RecordNewOutcomes(ctx context.Context, tx pgx.Tx, outcomes []Outcome) error {
+	if len(outcomes) <= fewOutcomes {
+		return in.RecordOutcomes(ctx, tx, outcomes)
+	}
+	now := in.config.Now()
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"authsync", "event_outcomes"}, []string{
+		"inbox_id", "ordinal", "received_at", "project_id", "event_id", "type", "user_id", "record_type", "record_id", "event_time",
+		"outcome", "reason", "applied_at",
+	}, pgx.CopyFromSlice(len(outcomes), func(i int) ([]any, error) { return outcomes[i].row(now), nil }))
+	switch {
+	case pgdb.Code(err) == uniqueViolation:
+		return ErrRecorded
+	case err != nil:
+		return fmt.Errorf("record outcomes: %w", err)
+	}
+	return nil
+}
+
+const uniqueViolation = "23505"
+
+// row is what RecordNewOutcomes writes.
+func (o *Outcome) row(now time.Time) []any {
+	var at, appliedAt *time.Time
+	if !o.EventTime.IsZero() {
+		at = &o.EventTime
+	}
+	if o.Outcome != Failed && o.Outcome != Pending {
+		appliedAt = &now
+	}
+	return []any{
+		o.InboxID, o.Ordinal, o.ReceivedAt, [16]byte(o.ProjectID), pgdb.NullText(text(o.EventID)), pgdb.NullText(text(o.Type)),
+		pgdb.NullText(text(o.UserID)), pgdb.NullText(o.RecordType), pgdb.NullText(text(o.RecordID)), at,
+		o.Outcome, pgdb.NullText(text(o.Reason)), appliedAt,
+	}
+}
 
 // RecordOutcomes records outcomes in the caller's transaction. A recorded outcome is only replaced
 // if it was Failed or Pending: a replay leaves an applied event applied, and a failed event that is
