@@ -179,6 +179,8 @@ type recordTypes struct {
 	Listed    []recordType
 	Columns   []record.Column
 	RolesBit  int
+	// DeletedAtBit is that of deleted_at.
+	DeletedAtBit int
 }
 
 // RowRaw returns the raw of the row that a change belongs to, NULL if the change is an erasure. The rows are written so that only the
@@ -190,12 +192,12 @@ func (t recordTypes) RowRaw(change string, indent int) string {
 	for _, d := range t.Types {
 		columns, values := make([]string, len(d.Keys)), make([]string, len(d.Keys))
 		for i, k := range d.Keys {
-			columns[i], values[i] = "r."+k.Name, change+".after ->> '"+k.Name+"'"
+			columns[i], values[i] = "r."+k.Name, "coalesce("+change+".after_"+k.Name+", "+change+".after ->> '"+k.Name+"')"
 			if k.Name == "id" {
 				values[i] = change + ".record_id"
 			}
 		}
-		key, value := strings.Join(columns, ", "), strings.Join(values, ", ")
+		key, value := strings.Join(columns, ", "), strings.Join(values, ","+line+"            ")
 		fmt.Fprintf(&b, "%[1]s    WHEN %[2]s.record_type = '%[3]s' THEN ("+
 			"%[1]s        SELECT r.raw FROM capydb_auth.%[4]s AS r"+
 			"%[1]s        WHERE (%[5]s) >= (%[6]s)"+
@@ -209,7 +211,7 @@ func (t recordTypes) RowRaw(change string, indent int) string {
 
 // render returns the files that a template stands for.
 func render(layer, name, text string) []codeFile {
-	all := recordTypes{Columns: record.Columns(), RolesBit: record.Roles.Bit()}
+	all := recordTypes{Columns: record.Columns(), RolesBit: record.Roles.Bit(), DeletedAtBit: record.DeletedAt.Bit()}
 	for _, d := range record.Types() {
 		t := newRecordType(d)
 		all.Types = append(all.Types, t)

@@ -535,34 +535,13 @@ BEGIN
     ),
     insert_changes AS (
         INSERT INTO capydb_auth.changes (
-            record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at
+            record_type, record_id, kind, changed_fields, before, before_raw, provider, event_id, event_at,
+            after_organization_id, after_email, after_role, after_status, after_expires_at, after_created_at,
+            after_updated_at, after_deleted_at
         )
         SELECT
-            'invitation', d.record_id, d.kind,
-            array_remove(ARRAY[
-                CASE WHEN d.changed & 65536 <> 0 THEN 'organization_id' END,
-                CASE WHEN d.changed & 1 <> 0 THEN 'email' END,
-                CASE WHEN d.changed & 8192 <> 0 THEN 'role' END,
-                CASE WHEN d.changed & 262144 <> 0 THEN 'status' END,
-                CASE WHEN d.changed & 524288 <> 0 THEN 'expires_at' END,
-                CASE WHEN d.changed & 32 <> 0 THEN 'created_at' END,
-                CASE WHEN d.changed & 64 <> 0 THEN 'updated_at' END,
-                CASE WHEN d.changed & 256 <> 0 THEN 'deleted_at' END,
-                CASE WHEN d.changed & 512 <> 0 THEN 'raw' END
-            ], NULL),
-            d.before,
-            jsonb_build_object(
-                'id', d.key_id,
-                'organization_id', d.organization_id,
-                'email', d.email,
-                'role', d.role,
-                'status', d.status,
-                'expires_at', d.expires_at,
-                'created_at', d.created_at,
-                'updated_at', d.updated_at,
-                'deleted_at', d.deleted_at
-            ),
-            d.before_raw, d.provider, d.event_id, d.clock
+            'invitation', d.record_id, d.kind, d.changed, d.before, d.before_raw, d.provider, d.event_id, d.clock,
+            d.organization_id, d.email, d.role, d.status, d.expires_at, d.created_at, d.updated_at, d.deleted_at
         FROM decided AS d
         WHERE d.changed <> 0
         ORDER BY d.ordinal
@@ -842,33 +821,14 @@ BEGIN
     ),
     insert_changes AS (
         INSERT INTO capydb_auth.changes (
-            record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at
+            record_type, record_id, kind, changed_fields, before, before_raw, provider, event_id, event_at,
+            after_organization_id, after_user_id, after_id, after_role, after_roles, after_permissions, after_created_at,
+            after_updated_at, after_deleted_at
         )
         SELECT
-            'membership', d.record_id, d.kind,
-            array_remove(ARRAY[
-                CASE WHEN d.changed & 4096 <> 0 THEN 'id' END,
-                CASE WHEN d.changed & 8192 <> 0 THEN 'role' END,
-                CASE WHEN d.changed & 16384 <> 0 THEN 'roles' END,
-                CASE WHEN d.changed & 32768 <> 0 THEN 'permissions' END,
-                CASE WHEN d.changed & 32 <> 0 THEN 'created_at' END,
-                CASE WHEN d.changed & 64 <> 0 THEN 'updated_at' END,
-                CASE WHEN d.changed & 256 <> 0 THEN 'deleted_at' END,
-                CASE WHEN d.changed & 512 <> 0 THEN 'raw' END
-            ], NULL),
-            d.before,
-            jsonb_build_object(
-                'organization_id', d.key_organization_id,
-                'user_id', d.key_user_id,
-                'id', d.id,
-                'role', d.role,
-                'roles', d.roles,
-                'permissions', d.permissions,
-                'created_at', d.created_at,
-                'updated_at', d.updated_at,
-                'deleted_at', d.shown_deleted_at
-            ),
-            d.before_raw, d.provider, d.event_id, d.clock
+            'membership', d.record_id, d.kind, d.changed, d.before, d.before_raw, d.provider, d.event_id, d.clock,
+            d.key_organization_id, d.key_user_id, d.id, d.role, d.roles, d.permissions, d.created_at, d.updated_at,
+            d.shown_deleted_at
         FROM decided AS d
         WHERE d.changed <> 0
         ORDER BY d.ordinal
@@ -1180,30 +1140,12 @@ BEGIN
     ),
     insert_changes AS (
         INSERT INTO capydb_auth.changes (
-            record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at
+            record_type, record_id, kind, changed_fields, before, before_raw, provider, event_id, event_at,
+            after_name, after_slug, after_image_url, after_created_at, after_updated_at, after_deleted_at
         )
         SELECT
-            'organization', d.record_id, d.kind,
-            array_remove(ARRAY[
-                CASE WHEN d.changed & 1024 <> 0 THEN 'name' END,
-                CASE WHEN d.changed & 2048 <> 0 THEN 'slug' END,
-                CASE WHEN d.changed & 16 <> 0 THEN 'image_url' END,
-                CASE WHEN d.changed & 32 <> 0 THEN 'created_at' END,
-                CASE WHEN d.changed & 64 <> 0 THEN 'updated_at' END,
-                CASE WHEN d.changed & 256 <> 0 THEN 'deleted_at' END,
-                CASE WHEN d.changed & 512 <> 0 THEN 'raw' END
-            ], NULL),
-            d.before,
-            jsonb_build_object(
-                'id', d.key_id,
-                'name', d.name,
-                'slug', d.slug,
-                'image_url', d.image_url,
-                'created_at', d.created_at,
-                'updated_at', d.updated_at,
-                'deleted_at', d.deleted_at
-            ),
-            d.before_raw, d.provider, d.event_id, d.clock
+            'organization', d.record_id, d.kind, d.changed, d.before, d.before_raw, d.provider, d.event_id, d.clock,
+            d.name, d.slug, d.image_url, d.created_at, d.updated_at, d.deleted_at
         FROM decided AS d
         WHERE d.changed <> 0
         ORDER BY d.ordinal
@@ -1538,30 +1480,12 @@ BEGIN
     ),
     insert_changes AS (
         INSERT INTO capydb_auth.changes (
-            record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at
+            record_type, record_id, kind, changed_fields, before, before_raw, provider, event_id, event_at,
+            after_user_id, after_status, after_created_at, after_last_active_at, after_expires_at, after_deleted_at
         )
         SELECT
-            'session', d.record_id, d.kind,
-            array_remove(ARRAY[
-                CASE WHEN d.changed & 131072 <> 0 THEN 'user_id' END,
-                CASE WHEN d.changed & 262144 <> 0 THEN 'status' END,
-                CASE WHEN d.changed & 32 <> 0 THEN 'created_at' END,
-                CASE WHEN d.changed & 1048576 <> 0 THEN 'last_active_at' END,
-                CASE WHEN d.changed & 524288 <> 0 THEN 'expires_at' END,
-                CASE WHEN d.changed & 256 <> 0 THEN 'ended_at' END,
-                CASE WHEN d.changed & 512 <> 0 THEN 'raw' END
-            ], NULL),
-            d.before,
-            jsonb_build_object(
-                'id', d.key_id,
-                'user_id', d.user_id,
-                'status', d.status,
-                'created_at', d.created_at,
-                'last_active_at', d.last_active_at,
-                'expires_at', d.expires_at,
-                'ended_at', d.deleted_at
-            ),
-            d.before_raw, d.provider, d.event_id, d.clock
+            'session', d.record_id, d.kind, d.changed, d.before, d.before_raw, d.provider, d.event_id, d.clock,
+            d.user_id, d.status, d.created_at, d.last_active_at, d.expires_at, d.deleted_at
         FROM decided AS d
         WHERE d.changed <> 0
         ORDER BY d.ordinal
@@ -1851,36 +1775,14 @@ BEGIN
     ),
     insert_changes AS (
         INSERT INTO capydb_auth.changes (
-            record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at
+            record_type, record_id, kind, changed_fields, before, before_raw, provider, event_id, event_at,
+            after_email, after_first_name, after_last_name, after_username, after_image_url, after_created_at,
+            after_updated_at, after_last_sign_in_at, after_deleted_at
         )
         SELECT
-            'user', d.record_id, d.kind,
-            array_remove(ARRAY[
-                CASE WHEN d.changed & 1 <> 0 THEN 'email' END,
-                CASE WHEN d.changed & 2 <> 0 THEN 'first_name' END,
-                CASE WHEN d.changed & 4 <> 0 THEN 'last_name' END,
-                CASE WHEN d.changed & 8 <> 0 THEN 'username' END,
-                CASE WHEN d.changed & 16 <> 0 THEN 'image_url' END,
-                CASE WHEN d.changed & 32 <> 0 THEN 'created_at' END,
-                CASE WHEN d.changed & 64 <> 0 THEN 'updated_at' END,
-                CASE WHEN d.changed & 128 <> 0 THEN 'last_sign_in_at' END,
-                CASE WHEN d.changed & 256 <> 0 THEN 'deleted_at' END,
-                CASE WHEN d.changed & 512 <> 0 THEN 'raw' END
-            ], NULL),
-            d.before,
-            jsonb_build_object(
-                'id', d.key_id,
-                'email', d.email,
-                'first_name', d.first_name,
-                'last_name', d.last_name,
-                'username', d.username,
-                'image_url', d.image_url,
-                'created_at', d.created_at,
-                'updated_at', d.updated_at,
-                'last_sign_in_at', d.last_sign_in_at,
-                'deleted_at', d.deleted_at
-            ),
-            d.before_raw, d.provider, d.event_id, d.clock
+            'user', d.record_id, d.kind, d.changed, d.before, d.before_raw, d.provider, d.event_id, d.clock,
+            d.email, d.first_name, d.last_name, d.username, d.image_url, d.created_at, d.updated_at, d.last_sign_in_at,
+            d.deleted_at
         FROM decided AS d
         WHERE d.changed <> 0
         ORDER BY d.ordinal
@@ -1940,9 +1842,9 @@ BEGIN
     -- it would read from end to end.
     IF NOT EXISTS (
         SELECT FROM (
-            SELECT i.record_type, i.changed FROM capydb_auth.changes AS i WHERE i.id > p_after ORDER BY i.id OFFSET 0
+            SELECT i.record_type, i.changed_fields FROM capydb_auth.changes AS i WHERE i.id > p_after ORDER BY i.id OFFSET 0
         ) AS c
-        WHERE c.record_type IN ('user', 'organization') AND 'deleted_at' = ANY (c.changed)
+        WHERE c.record_type IN ('user', 'organization') AND c.changed_fields & 256 <> 0
     ) THEN
         RETURN;
     END IF;
@@ -1950,13 +1852,13 @@ BEGIN
     WITH parents AS MATERIALIZED (
         SELECT c.id, c.record_type, c.record_id, c.provider, c.event_id, c.event_at
         FROM (
-            SELECT i.id, i.record_type, i.record_id, i.changed, i.provider, i.event_id, i.event_at
+            SELECT i.id, i.record_type, i.record_id, i.changed_fields, i.provider, i.event_id, i.event_at
             FROM capydb_auth.changes AS i
             WHERE i.id > p_after
             ORDER BY i.id
             OFFSET 0
         ) AS c
-        WHERE c.record_type IN ('user', 'organization') AND 'deleted_at' = ANY (c.changed)
+        WHERE c.record_type IN ('user', 'organization') AND c.changed_fields & 256 <> 0
     ),
     affected AS MATERIALIZED (
         SELECT DISTINCT ON (m.place) m.*, s.deleted_at AS shown_deleted_at, p.provider AS by_provider, p.event_id, p.event_at
@@ -1990,25 +1892,16 @@ BEGIN
     ),
     insert_changes AS (
         INSERT INTO capydb_auth.changes (
-            record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at
+            record_type, record_id, kind, changed_fields, before, before_raw, provider, event_id, event_at,
+            after_organization_id, after_user_id, after_id, after_role, after_roles, after_permissions, after_created_at,
+            after_updated_at, after_deleted_at
         )
         SELECT
             'membership', capydb_auth.membership_id(a.organization_id, a.user_id),
             CASE WHEN a.deleted_at IS NULL THEN 'deleted' WHEN a.shown_deleted_at IS NULL THEN 'restored' ELSE 'updated' END,
-            ARRAY['deleted_at'],
-            jsonb_build_object('deleted_at', a.deleted_at),
-            jsonb_build_object(
-                'organization_id', a.organization_id,
-                'user_id', a.user_id,
-                'id', a.id,
-                'role', a.role,
-                'roles', a.roles,
-                'permissions', a.permissions,
-                'created_at', a.created_at,
-                'updated_at', a.updated_at,
-                'deleted_at', a.shown_deleted_at
-            ),
-            a.raw, a.by_provider, a.event_id, a.event_at
+            256, jsonb_build_object('deleted_at', a.deleted_at), a.raw, a.by_provider, a.event_id, a.event_at,
+            a.organization_id, a.user_id, a.id, a.role, a.roles, a.permissions, a.created_at, a.updated_at,
+            a.shown_deleted_at
         FROM affected AS a
         ORDER BY a.organization_id, a.user_id
     )
@@ -2051,10 +1944,63 @@ BEGIN
     RETURN QUERY
     SELECT
         c.id, c.record_type, c.record_id,
-        CASE c.record_type WHEN 'user' THEN c.record_id ELSE c.after ->> 'user_id' END,
-        CASE c.record_type WHEN 'organization' THEN c.record_id ELSE c.after ->> 'organization_id' END,
-        c.kind, c.changed,
-        c.after || jsonb_build_object('raw', CASE WHEN n.id IS NOT NULL THEN n.before_raw ELSE CASE
+        CASE c.record_type WHEN 'user' THEN c.record_id ELSE w.after ->> 'user_id' END,
+        CASE c.record_type WHEN 'organization' THEN c.record_id ELSE w.after ->> 'organization_id' END,
+        c.kind,
+        coalesce(c.changed, array_remove(CASE c.record_type
+            WHEN 'organization' THEN ARRAY[
+                CASE WHEN c.changed_fields & 1024 <> 0 THEN 'name' END,
+                CASE WHEN c.changed_fields & 2048 <> 0 THEN 'slug' END,
+                CASE WHEN c.changed_fields & 16 <> 0 THEN 'image_url' END,
+                CASE WHEN c.changed_fields & 32 <> 0 THEN 'created_at' END,
+                CASE WHEN c.changed_fields & 64 <> 0 THEN 'updated_at' END,
+                CASE WHEN c.changed_fields & 256 <> 0 THEN 'deleted_at' END,
+                CASE WHEN c.changed_fields & 512 <> 0 THEN 'raw' END
+            ]
+            WHEN 'user' THEN ARRAY[
+                CASE WHEN c.changed_fields & 1 <> 0 THEN 'email' END,
+                CASE WHEN c.changed_fields & 2 <> 0 THEN 'first_name' END,
+                CASE WHEN c.changed_fields & 4 <> 0 THEN 'last_name' END,
+                CASE WHEN c.changed_fields & 8 <> 0 THEN 'username' END,
+                CASE WHEN c.changed_fields & 16 <> 0 THEN 'image_url' END,
+                CASE WHEN c.changed_fields & 32 <> 0 THEN 'created_at' END,
+                CASE WHEN c.changed_fields & 64 <> 0 THEN 'updated_at' END,
+                CASE WHEN c.changed_fields & 128 <> 0 THEN 'last_sign_in_at' END,
+                CASE WHEN c.changed_fields & 256 <> 0 THEN 'deleted_at' END,
+                CASE WHEN c.changed_fields & 512 <> 0 THEN 'raw' END
+            ]
+            WHEN 'membership' THEN ARRAY[
+                CASE WHEN c.changed_fields & 4096 <> 0 THEN 'id' END,
+                CASE WHEN c.changed_fields & 8192 <> 0 THEN 'role' END,
+                CASE WHEN c.changed_fields & 16384 <> 0 THEN 'roles' END,
+                CASE WHEN c.changed_fields & 32768 <> 0 THEN 'permissions' END,
+                CASE WHEN c.changed_fields & 32 <> 0 THEN 'created_at' END,
+                CASE WHEN c.changed_fields & 64 <> 0 THEN 'updated_at' END,
+                CASE WHEN c.changed_fields & 256 <> 0 THEN 'deleted_at' END,
+                CASE WHEN c.changed_fields & 512 <> 0 THEN 'raw' END
+            ]
+            WHEN 'invitation' THEN ARRAY[
+                CASE WHEN c.changed_fields & 65536 <> 0 THEN 'organization_id' END,
+                CASE WHEN c.changed_fields & 1 <> 0 THEN 'email' END,
+                CASE WHEN c.changed_fields & 8192 <> 0 THEN 'role' END,
+                CASE WHEN c.changed_fields & 262144 <> 0 THEN 'status' END,
+                CASE WHEN c.changed_fields & 524288 <> 0 THEN 'expires_at' END,
+                CASE WHEN c.changed_fields & 32 <> 0 THEN 'created_at' END,
+                CASE WHEN c.changed_fields & 64 <> 0 THEN 'updated_at' END,
+                CASE WHEN c.changed_fields & 256 <> 0 THEN 'deleted_at' END,
+                CASE WHEN c.changed_fields & 512 <> 0 THEN 'raw' END
+            ]
+            WHEN 'session' THEN ARRAY[
+                CASE WHEN c.changed_fields & 131072 <> 0 THEN 'user_id' END,
+                CASE WHEN c.changed_fields & 262144 <> 0 THEN 'status' END,
+                CASE WHEN c.changed_fields & 32 <> 0 THEN 'created_at' END,
+                CASE WHEN c.changed_fields & 1048576 <> 0 THEN 'last_active_at' END,
+                CASE WHEN c.changed_fields & 524288 <> 0 THEN 'expires_at' END,
+                CASE WHEN c.changed_fields & 256 <> 0 THEN 'ended_at' END,
+                CASE WHEN c.changed_fields & 512 <> 0 THEN 'raw' END
+            ]
+        END, NULL)),
+        w.after || jsonb_build_object('raw', CASE WHEN n.id IS NOT NULL THEN n.before_raw ELSE CASE
             WHEN c.kind = 'erased' THEN NULL
             WHEN c.record_type = 'organization' THEN (
                 SELECT r.raw FROM capydb_auth.organizations AS r
@@ -2070,8 +2016,10 @@ BEGIN
             )
             WHEN c.record_type = 'membership' THEN (
                 SELECT r.raw FROM capydb_auth.memberships AS r
-                WHERE (r.organization_id, r.user_id) >= (c.after ->> 'organization_id', c.after ->> 'user_id')
-                  AND (r.organization_id, r.user_id) <= (c.after ->> 'organization_id', c.after ->> 'user_id')
+                WHERE (r.organization_id, r.user_id) >= (coalesce(c.after_organization_id, c.after ->> 'organization_id'),
+                    coalesce(c.after_user_id, c.after ->> 'user_id'))
+                  AND (r.organization_id, r.user_id) <= (coalesce(c.after_organization_id, c.after ->> 'organization_id'),
+                    coalesce(c.after_user_id, c.after ->> 'user_id'))
                 ORDER BY r.organization_id, r.user_id LIMIT 1
             )
             WHEN c.record_type = 'invitation' THEN (
@@ -2087,13 +2035,70 @@ BEGIN
                 ORDER BY r.id LIMIT 1
             )
         END END),
-        CASE WHEN c.before IS NOT NULL THEN c.after || c.before || jsonb_build_object('raw', c.before_raw) END,
+        CASE WHEN c.before IS NOT NULL THEN w.after || c.before || jsonb_build_object('raw', c.before_raw) END,
         c.provider, c.event_id, c.event_at, c.changed_at
     FROM unnest(p_ids) AS a (id)
     -- In order, because the index of records ends with the id, and a plan that is kept might look for it there.
     CROSS JOIN LATERAL (
         SELECT i.* FROM capydb_auth.changes AS i WHERE i.id >= a.id AND i.id <= a.id ORDER BY i.id LIMIT 1
     ) AS c
+    CROSS JOIN LATERAL (
+        SELECT coalesce(c.after, CASE c.record_type
+            WHEN 'organization' THEN jsonb_build_object(
+                'id', c.record_id,
+                'name', c.after_name,
+                'slug', c.after_slug,
+                'image_url', c.after_image_url,
+                'created_at', (to_jsonb(c.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'updated_at', (to_jsonb(c.after_updated_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'deleted_at', (to_jsonb(c.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
+            )
+            WHEN 'user' THEN jsonb_build_object(
+                'id', c.record_id,
+                'email', c.after_email,
+                'first_name', c.after_first_name,
+                'last_name', c.after_last_name,
+                'username', c.after_username,
+                'image_url', c.after_image_url,
+                'created_at', (to_jsonb(c.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'updated_at', (to_jsonb(c.after_updated_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'last_sign_in_at', (to_jsonb(c.after_last_sign_in_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'deleted_at', (to_jsonb(c.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
+            )
+            WHEN 'membership' THEN jsonb_build_object(
+                'organization_id', c.after_organization_id,
+                'user_id', c.after_user_id,
+                'id', c.after_id,
+                'role', c.after_role,
+                'roles', c.after_roles,
+                'permissions', c.after_permissions,
+                'created_at', (to_jsonb(c.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'updated_at', (to_jsonb(c.after_updated_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'deleted_at', (to_jsonb(c.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
+            )
+            WHEN 'invitation' THEN jsonb_build_object(
+                'id', c.record_id,
+                'organization_id', c.after_organization_id,
+                'email', c.after_email,
+                'role', c.after_role,
+                'status', c.after_status,
+                'expires_at', (to_jsonb(c.after_expires_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'created_at', (to_jsonb(c.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'updated_at', (to_jsonb(c.after_updated_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'deleted_at', (to_jsonb(c.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
+            )
+            WHEN 'session' THEN jsonb_build_object(
+                'id', c.record_id,
+                'user_id', c.after_user_id,
+                'status', c.after_status,
+                'created_at', (to_jsonb(c.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'last_active_at', (to_jsonb(c.after_last_active_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'expires_at', (to_jsonb(c.after_expires_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'ended_at', (to_jsonb(c.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
+            )
+        END) AS after
+        OFFSET 0 -- once a change, not once a use
+    ) AS w
     -- By all columns of the index, so that no plan can walk through the feed by id.
     LEFT JOIN LATERAL (
         SELECT i.id, i.before_raw
@@ -2363,7 +2368,7 @@ BEGIN
                 ELSE r.doc ->> 'id'
             END AS id,
             coalesce(
-                r.doc ->> 'user_id', r.doc -> 'after' ->> 'user_id',
+                r.doc ->> 'user_id', r.doc -> 'after' ->> 'user_id', r.doc ->> 'after_user_id',
                 CASE WHEN p_record_type = '' AND r.doc ->> 'record_type' = 'membership'
                     THEN substr(r.doc ->> 'record_id', strpos(r.doc ->> 'record_id', '/') + 1) END
             ) AS user_id
@@ -2415,11 +2420,19 @@ BEGIN
         RETURN NULL;
     END IF;
     INSERT INTO capydb_auth.changes (
-        record_type, record_id, kind, changed, before, after, before_raw, provider, event_id, event_at, changed_at
+        record_type, record_id, kind, changed, changed_fields, before, after, before_raw, provider, event_id, event_at, changed_at,
+        after_email, after_first_name, after_last_name, after_username, after_image_url, after_created_at,
+        after_updated_at, after_last_sign_in_at, after_deleted_at, after_name, after_slug, after_id, after_role,
+        after_roles, after_permissions, after_organization_id, after_user_id, after_status, after_expires_at,
+        after_last_active_at
     )
     SELECT
-        r.record_type, r.record_id, r.kind, r.changed,
-        r.before, r.after, r.before_raw, r.provider, r.event_id, r.event_at, r.changed_at
+        r.record_type, r.record_id, r.kind, r.changed, r.changed_fields,
+        r.before, r.after, r.before_raw, r.provider, r.event_id, r.event_at, r.changed_at,
+        r.after_email, r.after_first_name, r.after_last_name, r.after_username, r.after_image_url, r.after_created_at,
+        r.after_updated_at, r.after_last_sign_in_at, r.after_deleted_at, r.after_name, r.after_slug, r.after_id,
+        r.after_role, r.after_roles, r.after_permissions, r.after_organization_id, r.after_user_id, r.after_status,
+        r.after_expires_at, r.after_last_active_at
     FROM unnest(capydb_auth.clone_allowed('', p_changes, p_erasure_key)) WITH ORDINALITY AS u (doc, place)
     CROSS JOIN LATERAL jsonb_populate_record(NULL::capydb_auth.changes, u.doc) AS r
     WHERE r.kind <> 'erased'
@@ -2444,14 +2457,14 @@ BEGIN
     WHERE EXISTS (
         SELECT FROM (
             -- By all columns of the index, so that no plan can walk through the feed by id.
-            SELECT i.event_id, i.event_at, i.after
+            SELECT i.event_id, i.event_at, i.after, i.after_updated_at, i.after_created_at
             FROM capydb_auth.changes AS i
             WHERE (i.record_id, i.record_type, i.id) >= (e.user_id, 'user', 0)
               AND (i.record_id, i.record_type, i.id) <= (e.user_id, 'user', 9223372036854775807)
             ORDER BY i.record_id DESC, i.record_type DESC, i.id DESC
             LIMIT 10
         ) AS c
-        WHERE (c.after ->> 'updated_at' = c.after ->> 'created_at') IS NOT TRUE
+        WHERE coalesce(c.after_updated_at = c.after_created_at, c.after ->> 'updated_at' = c.after ->> 'created_at') IS NOT TRUE
           AND c.event_id <> e.event_id
           AND c.event_at BETWEEN e.at - p_within AND e.at + p_within
     )
@@ -3229,7 +3242,7 @@ BEGIN
         LIMIT p_limit
     );
     WITH gone AS (
-        DELETE FROM capydb_auth.changes AS c WHERE c.id = ANY (v_ids) RETURNING c.record_type, c.after, c.before
+        DELETE FROM capydb_auth.changes AS c WHERE c.id = ANY (v_ids) RETURNING c.record_type, c.after, c.after_email, c.before
     )
     SELECT
         (SELECT count(*) FROM gone),
@@ -3237,7 +3250,7 @@ BEGIN
     INTO v_changes, v_emails
     FROM gone AS g
     LEFT JOIN LATERAL (
-        SELECT g.after ->> 'email' AS email UNION SELECT g.before ->> 'email'
+        SELECT g.after ->> 'email' AS email UNION SELECT g.after_email UNION SELECT g.before ->> 'email'
     ) AS e ON g.record_type = 'user';
 
     changes := v_changes;
@@ -4150,7 +4163,60 @@ BEGIN
     RETURN QUERY
     SELECT
         l.id, l.record_type, l.record_id,
-        s.after || jsonb_build_object('raw', CASE WHEN n.id IS NOT NULL THEN n.before_raw ELSE CASE
+        coalesce(s.after, CASE s.record_type
+            WHEN 'organization' THEN jsonb_build_object(
+                'id', s.record_id,
+                'name', s.after_name,
+                'slug', s.after_slug,
+                'image_url', s.after_image_url,
+                'created_at', (to_jsonb(s.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'updated_at', (to_jsonb(s.after_updated_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'deleted_at', (to_jsonb(s.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
+            )
+            WHEN 'user' THEN jsonb_build_object(
+                'id', s.record_id,
+                'email', s.after_email,
+                'first_name', s.after_first_name,
+                'last_name', s.after_last_name,
+                'username', s.after_username,
+                'image_url', s.after_image_url,
+                'created_at', (to_jsonb(s.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'updated_at', (to_jsonb(s.after_updated_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'last_sign_in_at', (to_jsonb(s.after_last_sign_in_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'deleted_at', (to_jsonb(s.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
+            )
+            WHEN 'membership' THEN jsonb_build_object(
+                'organization_id', s.after_organization_id,
+                'user_id', s.after_user_id,
+                'id', s.after_id,
+                'role', s.after_role,
+                'roles', s.after_roles,
+                'permissions', s.after_permissions,
+                'created_at', (to_jsonb(s.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'updated_at', (to_jsonb(s.after_updated_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'deleted_at', (to_jsonb(s.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
+            )
+            WHEN 'invitation' THEN jsonb_build_object(
+                'id', s.record_id,
+                'organization_id', s.after_organization_id,
+                'email', s.after_email,
+                'role', s.after_role,
+                'status', s.after_status,
+                'expires_at', (to_jsonb(s.after_expires_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'created_at', (to_jsonb(s.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'updated_at', (to_jsonb(s.after_updated_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'deleted_at', (to_jsonb(s.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
+            )
+            WHEN 'session' THEN jsonb_build_object(
+                'id', s.record_id,
+                'user_id', s.after_user_id,
+                'status', s.after_status,
+                'created_at', (to_jsonb(s.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'last_active_at', (to_jsonb(s.after_last_active_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'expires_at', (to_jsonb(s.after_expires_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
+                'ended_at', (to_jsonb(s.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
+            )
+        END) || jsonb_build_object('raw', CASE WHEN n.id IS NOT NULL THEN n.before_raw ELSE CASE
             WHEN s.kind = 'erased' THEN NULL
             WHEN s.record_type = 'organization' THEN (
                 SELECT r.raw FROM capydb_auth.organizations AS r
@@ -4166,8 +4232,10 @@ BEGIN
             )
             WHEN s.record_type = 'membership' THEN (
                 SELECT r.raw FROM capydb_auth.memberships AS r
-                WHERE (r.organization_id, r.user_id) >= (s.after ->> 'organization_id', s.after ->> 'user_id')
-                  AND (r.organization_id, r.user_id) <= (s.after ->> 'organization_id', s.after ->> 'user_id')
+                WHERE (r.organization_id, r.user_id) >= (coalesce(s.after_organization_id, s.after ->> 'organization_id'),
+                    coalesce(s.after_user_id, s.after ->> 'user_id'))
+                  AND (r.organization_id, r.user_id) <= (coalesce(s.after_organization_id, s.after ->> 'organization_id'),
+                    coalesce(s.after_user_id, s.after ->> 'user_id'))
                 ORDER BY r.organization_id, r.user_id LIMIT 1
             )
             WHEN s.record_type = 'invitation' THEN (
@@ -4197,7 +4265,7 @@ BEGIN
     CROSS JOIN LATERAL capydb_auth.changes_by_id(ARRAY[CASE WHEN l.kind = 'erased' THEN l.id ELSE p.first_id END]) AS f
     -- By all columns of the index, so that no plan can walk through the feed by id.
     CROSS JOIN LATERAL (
-        SELECT i.id, i.record_type, i.record_id, i.kind, i.after
+        SELECT i.*
         FROM capydb_auth.changes AS i
         WHERE (i.record_id, i.record_type, i.id) >= (l.record_id, l.record_type, l.id)
           AND (i.record_id, i.record_type, i.id) <= (l.record_id, l.record_type, greatest(p.as_of, l.id))
@@ -4529,14 +4597,35 @@ CREATE TABLE capydb_auth.changes (
     record_type text NOT NULL,
     record_id text NOT NULL,
     kind text NOT NULL,
-    changed text[] NOT NULL,
+    changed text[],
     before jsonb,
-    after jsonb NOT NULL,
+    after jsonb,
     before_raw jsonb,
     provider text NOT NULL,
     event_id text NOT NULL,
     event_at timestamp with time zone NOT NULL,
     changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    changed_fields integer,
+    after_email text,
+    after_first_name text,
+    after_last_name text,
+    after_username text,
+    after_image_url text,
+    after_created_at timestamp with time zone,
+    after_updated_at timestamp with time zone,
+    after_last_sign_in_at timestamp with time zone,
+    after_deleted_at timestamp with time zone,
+    after_name text,
+    after_slug text,
+    after_id text,
+    after_role text,
+    after_roles text[],
+    after_permissions text[],
+    after_organization_id text,
+    after_user_id text,
+    after_status text,
+    after_expires_at timestamp with time zone,
+    after_last_active_at timestamp with time zone,
     CONSTRAINT changes_kind_check CHECK ((kind = ANY (ARRAY['created'::text, 'updated'::text, 'deleted'::text, 'restored'::text, 'erased'::text])))
 )
 WITH (toast_tuple_target='8160');
@@ -4549,15 +4638,21 @@ COMMENT ON COLUMN capydb_auth.changes.record_type IS 'What changed: user, organi
 
 COMMENT ON COLUMN capydb_auth.changes.record_id IS 'The provider''s id of the record; of a membership, see event.record_id.';
 
-COMMENT ON COLUMN capydb_auth.changes.changed IS 'The columns that changed.';
+COMMENT ON COLUMN capydb_auth.changes.changed IS 'The columns that changed, where changed_fields is NULL.';
 
 COMMENT ON COLUMN capydb_auth.changes.before IS 'The changed columns before the change, except raw; NULL where the record was new.';
 
-COMMENT ON COLUMN capydb_auth.changes.after IS 'All mirrored columns after the change, except raw.';
+COMMENT ON COLUMN capydb_auth.changes.after IS 'All mirrored columns after the change, except raw, where changed_fields is NULL. Otherwise they are in the columns after_*, and record_changes shows them as JSON.';
 
 COMMENT ON COLUMN capydb_auth.changes.before_raw IS 'The column raw before the change. raw after it is the before_raw of the record''s next change, or in the record''s own row; record_changes shows both.';
 
 COMMENT ON COLUMN capydb_auth.changes.event_at IS 'The provider''s clock of the event.';
+
+COMMENT ON COLUMN capydb_auth.changes.changed_fields IS 'The columns that changed, as a sum; see users.last_event_fields. record_changes shows their names.';
+
+COMMENT ON COLUMN capydb_auth.changes.after_deleted_at IS 'Of a session, ended_at.';
+
+COMMENT ON COLUMN capydb_auth.changes.after_id IS 'Of a membership, the provider''s id of it; the id of any other record is record_id.';
 
 ALTER TABLE capydb_auth.changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME capydb_auth.changes_id_seq
@@ -5007,9 +5102,9 @@ CREATE VIEW capydb_auth.record_changes WITH (security_invoker='true') AS
     c.record_type,
     c.record_id,
     c.kind,
-    c.changed,
+    w.changed,
         CASE
-            WHEN ((c.before IS NOT NULL) AND ('raw'::text = ANY (c.changed))) THEN (c.before || jsonb_build_object('raw', c.before_raw))
+            WHEN ((c.before IS NOT NULL) AND ('raw'::text = ANY (w.changed))) THEN (c.before || jsonb_build_object('raw', c.before_raw))
             ELSE c.before
         END AS before,
     ( SELECT jsonb_object_agg(a.name,
@@ -5032,7 +5127,7 @@ CREATE VIEW capydb_auth.record_changes WITH (security_invoker='true') AS
                                      LIMIT 1)
                                     WHEN (c.record_type = 'membership'::text) THEN ( SELECT r.raw
                                        FROM capydb_auth.memberships r
-                                      WHERE ((ROW(r.organization_id, r.user_id) >= ROW((c.after ->> 'organization_id'::text), (c.after ->> 'user_id'::text))) AND (ROW(r.organization_id, r.user_id) <= ROW((c.after ->> 'organization_id'::text), (c.after ->> 'user_id'::text))))
+                                      WHERE ((ROW(r.organization_id, r.user_id) >= ROW(COALESCE(c.after_organization_id, (c.after ->> 'organization_id'::text)), COALESCE(c.after_user_id, (c.after ->> 'user_id'::text)))) AND (ROW(r.organization_id, r.user_id) <= ROW(COALESCE(c.after_organization_id, (c.after ->> 'organization_id'::text)), COALESCE(c.after_user_id, (c.after ->> 'user_id'::text)))))
                                       ORDER BY r.organization_id, r.user_id
                                      LIMIT 1)
                                     WHEN (c.record_type = 'invitation'::text) THEN ( SELECT r.raw
@@ -5055,14 +5150,197 @@ CREATE VIEW capydb_auth.record_changes WITH (security_invoker='true') AS
                               WHERE ((ROW(i.record_id, i.record_type, i.id) > ROW(c.record_id, c.record_type, c.id)) AND (ROW(i.record_id, i.record_type, i.id) <= ROW(c.record_id, c.record_type, '9223372036854775807'::bigint)) AND (i.kind <> 'erased'::text))
                               ORDER BY i.record_id, i.record_type, i.id
                              LIMIT 1) n ON (true)))
-                    ELSE (c.after -> a.name)
+                    ELSE (w.after -> a.name)
                 END) AS jsonb_object_agg
-           FROM unnest(c.changed) a(name)) AS after,
+           FROM unnest(w.changed) a(name)) AS after,
     c.provider,
     c.event_id,
     c.event_at,
     c.changed_at
-   FROM capydb_auth.changes c;
+   FROM (capydb_auth.changes c
+     CROSS JOIN LATERAL ( SELECT COALESCE(c.changed, array_remove(
+                CASE c.record_type
+                    WHEN 'organization'::text THEN ARRAY[
+                    CASE
+                        WHEN ((c.changed_fields & 1024) <> 0) THEN 'name'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 2048) <> 0) THEN 'slug'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 16) <> 0) THEN 'image_url'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 32) <> 0) THEN 'created_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 64) <> 0) THEN 'updated_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 256) <> 0) THEN 'deleted_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 512) <> 0) THEN 'raw'::text
+                        ELSE NULL::text
+                    END]
+                    WHEN 'user'::text THEN ARRAY[
+                    CASE
+                        WHEN ((c.changed_fields & 1) <> 0) THEN 'email'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 2) <> 0) THEN 'first_name'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 4) <> 0) THEN 'last_name'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 8) <> 0) THEN 'username'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 16) <> 0) THEN 'image_url'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 32) <> 0) THEN 'created_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 64) <> 0) THEN 'updated_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 128) <> 0) THEN 'last_sign_in_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 256) <> 0) THEN 'deleted_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 512) <> 0) THEN 'raw'::text
+                        ELSE NULL::text
+                    END]
+                    WHEN 'membership'::text THEN ARRAY[
+                    CASE
+                        WHEN ((c.changed_fields & 4096) <> 0) THEN 'id'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 8192) <> 0) THEN 'role'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 16384) <> 0) THEN 'roles'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 32768) <> 0) THEN 'permissions'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 32) <> 0) THEN 'created_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 64) <> 0) THEN 'updated_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 256) <> 0) THEN 'deleted_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 512) <> 0) THEN 'raw'::text
+                        ELSE NULL::text
+                    END]
+                    WHEN 'invitation'::text THEN ARRAY[
+                    CASE
+                        WHEN ((c.changed_fields & 65536) <> 0) THEN 'organization_id'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 1) <> 0) THEN 'email'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 8192) <> 0) THEN 'role'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 262144) <> 0) THEN 'status'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 524288) <> 0) THEN 'expires_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 32) <> 0) THEN 'created_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 64) <> 0) THEN 'updated_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 256) <> 0) THEN 'deleted_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 512) <> 0) THEN 'raw'::text
+                        ELSE NULL::text
+                    END]
+                    WHEN 'session'::text THEN ARRAY[
+                    CASE
+                        WHEN ((c.changed_fields & 131072) <> 0) THEN 'user_id'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 262144) <> 0) THEN 'status'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 32) <> 0) THEN 'created_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 1048576) <> 0) THEN 'last_active_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 524288) <> 0) THEN 'expires_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 256) <> 0) THEN 'ended_at'::text
+                        ELSE NULL::text
+                    END,
+                    CASE
+                        WHEN ((c.changed_fields & 512) <> 0) THEN 'raw'::text
+                        ELSE NULL::text
+                    END]
+                    ELSE NULL::text[]
+                END, NULL::text)) AS changed,
+            COALESCE(c.after,
+                CASE c.record_type
+                    WHEN 'organization'::text THEN jsonb_build_object('id', c.record_id, 'name', c.after_name, 'slug', c.after_slug, 'image_url', c.after_image_url, 'created_at', ((to_jsonb((c.after_created_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text), 'updated_at', ((to_jsonb((c.after_updated_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text), 'deleted_at', ((to_jsonb((c.after_deleted_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text))
+                    WHEN 'user'::text THEN jsonb_build_object('id', c.record_id, 'email', c.after_email, 'first_name', c.after_first_name, 'last_name', c.after_last_name, 'username', c.after_username, 'image_url', c.after_image_url, 'created_at', ((to_jsonb((c.after_created_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text), 'updated_at', ((to_jsonb((c.after_updated_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text), 'last_sign_in_at', ((to_jsonb((c.after_last_sign_in_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text), 'deleted_at', ((to_jsonb((c.after_deleted_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text))
+                    WHEN 'membership'::text THEN jsonb_build_object('organization_id', c.after_organization_id, 'user_id', c.after_user_id, 'id', c.after_id, 'role', c.after_role, 'roles', c.after_roles, 'permissions', c.after_permissions, 'created_at', ((to_jsonb((c.after_created_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text), 'updated_at', ((to_jsonb((c.after_updated_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text), 'deleted_at', ((to_jsonb((c.after_deleted_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text))
+                    WHEN 'invitation'::text THEN jsonb_build_object('id', c.record_id, 'organization_id', c.after_organization_id, 'email', c.after_email, 'role', c.after_role, 'status', c.after_status, 'expires_at', ((to_jsonb((c.after_expires_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text), 'created_at', ((to_jsonb((c.after_created_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text), 'updated_at', ((to_jsonb((c.after_updated_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text), 'deleted_at', ((to_jsonb((c.after_deleted_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text))
+                    WHEN 'session'::text THEN jsonb_build_object('id', c.record_id, 'user_id', c.after_user_id, 'status', c.after_status, 'created_at', ((to_jsonb((c.after_created_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text), 'last_active_at', ((to_jsonb((c.after_last_active_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text), 'expires_at', ((to_jsonb((c.after_expires_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text), 'ended_at', ((to_jsonb((c.after_deleted_at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text))
+                    ELSE NULL::jsonb
+                END) AS after
+         OFFSET 0) w);
 
 COMMENT ON VIEW capydb_auth.record_changes IS 'The changes of records of all types in commit order: the columns that changed, before and after.';
 

@@ -38,7 +38,7 @@ BEGIN
                 ELSE r.doc ->> 'id'
             END AS id,
             coalesce(
-                r.doc ->> 'user_id', r.doc -> 'after' ->> 'user_id',
+                r.doc ->> 'user_id', r.doc -> 'after' ->> 'user_id', r.doc ->> 'after_user_id',
                 CASE WHEN p_record_type = '' AND r.doc ->> 'record_type' = 'membership'
                     THEN substr(r.doc ->> 'record_id', strpos(r.doc ->> 'record_id', '/') + 1) END
             ) AS user_id

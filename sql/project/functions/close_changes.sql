@@ -28,14 +28,14 @@ BEGIN
     WHERE EXISTS (
         SELECT FROM (
             -- By all columns of the index, so that no plan can walk through the feed by id.
-            SELECT i.event_id, i.event_at, i.after
+            SELECT i.event_id, i.event_at, i.after, i.after_updated_at, i.after_created_at
             FROM capydb_auth.changes AS i
             WHERE (i.record_id, i.record_type, i.id) >= (e.user_id, 'user', 0)
               AND (i.record_id, i.record_type, i.id) <= (e.user_id, 'user', 9223372036854775807)
             ORDER BY i.record_id DESC, i.record_type DESC, i.id DESC
             LIMIT 10
         ) AS c
-        WHERE (c.after ->> 'updated_at' = c.after ->> 'created_at') IS NOT TRUE
+        WHERE coalesce(c.after_updated_at = c.after_created_at, c.after ->> 'updated_at' = c.after ->> 'created_at') IS NOT TRUE
           AND c.event_id <> e.event_id
           AND c.event_at BETWEEN e.at - p_within AND e.at + p_within
     )

@@ -53,7 +53,7 @@ BEGIN
         LIMIT p_limit
     );
     WITH gone AS (
-        DELETE FROM capydb_auth.changes AS c WHERE c.id = ANY (v_ids) RETURNING c.record_type, c.after, c.before
+        DELETE FROM capydb_auth.changes AS c WHERE c.id = ANY (v_ids) RETURNING c.record_type, c.after, c.after_email, c.before
     )
     SELECT
         (SELECT count(*) FROM gone),
@@ -61,7 +61,7 @@ BEGIN
     INTO v_changes, v_emails
     FROM gone AS g
     LEFT JOIN LATERAL (
-        SELECT g.after ->> 'email' AS email UNION SELECT g.before ->> 'email'
+        SELECT g.after ->> 'email' AS email UNION SELECT g.after_email UNION SELECT g.before ->> 'email'
     ) AS e ON g.record_type = 'user';
 
     changes := v_changes;
