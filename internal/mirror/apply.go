@@ -22,10 +22,8 @@ const (
 	maxCallBytes = 2 << 20            // their events
 	// maxPiece is how many events of one job go into a call: a delivery may hold
 	// thousands, all about one user at worst, which apply one after another.
-	maxPiece = 500
-	// flushBudget is how long a call that fails may be taken apart to find the
-	// events that fail alone. It is well below the time that a job has.
-	flushBudget = 8 * time.Second
+	maxPiece    = 500
+	flushBudget = 8 * time.Second // well below the time that a job has
 )
 
 const (
@@ -92,7 +90,7 @@ func (t *tenant) flush(ctx context.Context, jobs [][]*Event, results []batch.Res
 		if err := t.readProgress(ctx); err != nil {
 			return err
 		}
-		f := &flushing{until: time.Now().Add(flushBudget)}
+		f := &flushing{until: t.config.Now().Add(t.config.FlushBudget)}
 		if err := t.apply(ctx, events, all, f); err != nil {
 			return err
 		}
@@ -180,7 +178,7 @@ func (t *tenant) apply(ctx context.Context, events []*Event, results []Result, f
 		results[0] = Result{Err: err}
 		return nil
 	}
-	if time.Now().After(f.until) {
+	if t.config.Now().After(f.until) {
 		for i := range results {
 			results[i] = Result{Outcome: OutcomeDeferred, Reason: notTakenApart}
 		}

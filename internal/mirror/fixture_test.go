@@ -16,6 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/tenantdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 func projectID() uuid.UUID { return uuid.MustParse("0a6f6e3c-7c1b-4f0e-9a55-2d6a8c1e4b10") }
@@ -35,10 +36,11 @@ func newMirrorsAt(t *testing.T, url string) *mirror.Mirrors {
 	}, discard())
 }
 
-// mirrorsOf makes Mirrors in the databases that a configuration names.
+// mirrorsOf makes Mirrors in the databases that a configuration names. They find the event that fails however slow
+// the machine is.
 func mirrorsOf(t *testing.T, config tenantdb.Config, log *slog.Logger) *mirror.Mirrors {
 	t.Helper()
-	return mirror.New(mirror.Config{Databases: databasesOf(t, config), Log: log, Now: config.Now})
+	return mirror.New(mirror.Config{Databases: databasesOf(t, config), Log: log, Now: config.Now, FlushBudget: waittest.Bound})
 }
 
 func databasesOf(t *testing.T, config tenantdb.Config) *tenantdb.Databases {

@@ -41,6 +41,8 @@ type Config struct {
 	SetupTimeout time.Duration
 	Log          *slog.Logger
 	Now          func() time.Time // nil: time.Now
+	// FlushBudget is how long a call that fails may be taken apart to find the events that fail alone; 0: 8 s.
+	FlushBudget time.Duration
 }
 
 // Mirrors applies events to the mirrors of all projects. It is safe for
@@ -62,6 +64,9 @@ func New(config Config) *Mirrors {
 	}
 	if config.SetupTimeout == 0 {
 		config.SetupTimeout = 30 * time.Second
+	}
+	if config.FlushBudget == 0 {
+		config.FlushBudget = flushBudget
 	}
 	return &Mirrors{config: config, tenants: make(map[uuid.UUID]*tenant)}
 }
