@@ -106,13 +106,17 @@ func ServerURL(tb testing.TB) string {
 	return serverURL(tb)
 }
 
+// byFiles clones a template as its files are, at half the CPU of a clone by the log, since nothing waits for a disk; and
+// the cache of its catalog is among them, which the first session would have to make.
+const byFiles = ` STRATEGY file_copy`
+
 // database makes a database for one test, a clone of the template of kind.
 func database(tb testing.TB, kind string) *pgxpool.Pool {
 	tb.Helper()
 	if kind == "" {
 		return create(tb, "")
 	}
-	return create(tb, ` TEMPLATE `+pgx.Identifier{template(tb, kind)}.Sanitize())
+	return create(tb, ` TEMPLATE `+pgx.Identifier{template(tb, kind)}.Sanitize()+byFiles)
 }
 
 // create makes a database for one test, in the given way.
@@ -159,16 +163,36 @@ func databaseName(tb testing.TB) string {
 	return "t_" + name[:min(len(name), 48)] + "_" + strings.ToLower(rand.Text()[:10]) // at most 63 bytes
 }
 
+// admins are idle sessions in the maintenance database. A session costs as much as the database that it makes.
+var admins = make(chan *pgx.Conn, 4) //nolint:gochecknoglobals // the server is as global
+
 // admin runs a statement in the maintenance database.
 func admin(tb testing.TB, statement string) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), waittest.Bound)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, serverURL(tb))
-	require.NoError(tb, err)
-	defer conn.Close(ctx)
+	var conn *pgx.Conn
+	var err error
+	select {
+	case conn = <-admins:
+	default:
+		conn, err = pgx.Connect(ctx, serverURL(tb))
+		require.NoError(tb, err)
+	}
+	defer keep(ctx, conn)
 	_, err = conn.Exec(ctx, statement)
 	require.NoError(tb, err)
+}
+
+func keep(ctx context.Context, conn *pgx.Conn) {
+	if !conn.IsClosed() {
+		select {
+		case admins <- conn:
+			return
+		default: // there are enough
+		}
+	}
+	_ = conn.Close(ctx)
 }
 
 func withDatabase(tb testing.TB, server, name string) string {
