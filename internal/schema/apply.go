@@ -60,7 +60,7 @@ func (a *application) run(ctx context.Context) (err error) {
 	if err := a.note(ctx); err != nil {
 		return err
 	}
-	for _, file := range a.codeFiles() {
+	for _, file := range a.files {
 		if file.layer == "grants" {
 			if _, err := a.tx.Exec(ctx, file.text); err != nil {
 				return fileError(file, err)
@@ -75,7 +75,7 @@ func (a *application) run(ctx context.Context) (err error) {
 		SET revision = $1, hash = $2, applied_at = now(), version = (SELECT coalesce(max(m.version), 0) FROM `+a.quoted(versionTable)+` AS m),
 		    min_version = greatest(c.min_version, $3), min_river_version = greatest(c.min_river_version, $4),
 		    server_major = current_setting('server_version_num')::integer / 10000`,
-		a.revision(), a.hash(), a.breaking(), minRiver(a.kind))
+		a.revision(), a.digest, a.breaking(), minRiver(a.kind))
 	if err != nil {
 		return fmt.Errorf("record the applied code: %w", err)
 	}
@@ -86,7 +86,7 @@ func (a *application) run(ctx context.Context) (err error) {
 func (a *application) applyFiles(ctx context.Context) (err error) {
 	var views []codeFile
 	var objects []object
-	for _, file := range a.codeFiles() {
+	for _, file := range a.files {
 		o, err := file.declared()
 		if err != nil {
 			return err
@@ -108,7 +108,7 @@ func (a *application) applyFiles(ctx context.Context) (err error) {
 			}
 			continue
 		}
-		for _, file := range a.codeFiles() {
+		for _, file := range a.files {
 			if file.layer == layer && layer != "grants" {
 				if err := a.apply(ctx, file); err != nil {
 					return fileError(file, err)

@@ -30,18 +30,18 @@ type codeFile struct {
 
 func (f codeFile) name() string { return f.layer + "/" + f.object + ".sql" }
 
-// codeFiles returns the files of sql/ in the order in which they are applied.
-func (s source) codeFiles() []codeFile {
+// readCode returns the files of sql/ in the order in which they are applied.
+func readCode(kind Kind, code fs.FS) []codeFile {
 	var files []codeFile
 	for _, layer := range layers() {
-		names, _ := fs.Glob(s.code, path.Join(string(s.kind), layer, "*.sql")) // sorted; the pattern is well-formed
+		names, _ := fs.Glob(code, path.Join(string(kind), layer, "*.sql")) // sorted; the pattern is well-formed
 		for _, name := range names {
-			text, _ := fs.ReadFile(s.code, name) // embedded and just listed
+			text, _ := fs.ReadFile(code, name) // embedded and just listed
 			files = append(files, codeFile{layer: layer, object: strings.TrimSuffix(path.Base(name), ".sql"), text: string(text)})
 		}
-		templates, _ := fs.Glob(s.code, path.Join(string(s.kind), layer, "*"+templateSuffix)) // likewise
+		templates, _ := fs.Glob(code, path.Join(string(kind), layer, "*"+templateSuffix)) // likewise
 		for _, name := range templates {
-			text, _ := fs.ReadFile(s.code, name) // likewise
+			text, _ := fs.ReadFile(code, name) // likewise
 			files = append(files, render(layer, name, string(text))...)
 		}
 	}
@@ -49,11 +49,11 @@ func (s source) codeFiles() []codeFile {
 }
 
 // Hash returns a digest of all of sql/ for a kind.
-func Hash(kind Kind) string { return sourceOf(kind).hash() }
+func Hash(kind Kind) string { return sourceOf(kind).digest }
 
-func (s source) hash() string {
+func digestOf(files []codeFile) string {
 	digest := sha256.New()
-	for _, file := range s.codeFiles() {
+	for _, file := range files {
 		fmt.Fprintf(digest, "%s %d\n%s", file.name(), len(file.text), file.text)
 	}
 	return hex.EncodeToString(digest.Sum(nil))
@@ -112,7 +112,7 @@ func (in *installer) log(ctx context.Context, r Report) {
 		in.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "schema_object_kept", schema, slog.String("reason", reason))
 	}
 	if r.CodeApplied {
-		in.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "schema_code_applied", schema, slog.String("hash", in.hash()))
+		in.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "schema_code_applied", schema, slog.String("hash", in.digest))
 	}
 }
 

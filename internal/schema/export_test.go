@@ -10,7 +10,7 @@ type Source = source
 
 // NewSource returns a source with the given migrations/ and sql/.
 func NewSource(kind Kind, migrations, code fs.FS) Source {
-	return source{kind: kind, migrations: migrations, code: code}
+	return newSource(kind, migrations, code)
 }
 
 // SourceOf returns what this binary knows.
@@ -35,7 +35,7 @@ func (s source) Revision() int { return s.revision() }
 // CodeText returns the files of sql/ by name, such as "functions/apply_events.sql".
 func (s source) CodeText() map[string]string {
 	texts := map[string]string{}
-	for _, file := range s.codeFiles() {
+	for _, file := range s.files {
 		texts[file.name()] = file.text
 	}
 	return texts

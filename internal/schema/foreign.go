@@ -62,7 +62,7 @@ func (s source) inTheWay(ctx context.Context, tx pgx.Tx, version uint) (found []
 		return found, err
 	}
 	var declared []object
-	for _, file := range s.codeFiles() {
+	for _, file := range s.files {
 		if o, err := file.declared(); err == nil && file.layer != "grants" {
 			declared = append(declared, o)
 		}

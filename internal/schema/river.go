@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -31,13 +32,18 @@ func latestRiver(kind Kind) int {
 	if kind != Control {
 		return 0
 	}
+	return newestRiver()
+}
+
+// newestRiver reads all of River's migrations, once.
+var newestRiver = sync.OnceValue(func() int { //nolint:gochecknoglobals // constant
 	m, err := newRiver(nil)
 	if err != nil {
 		return 0
 	}
 	all := m.AllVersions()
 	return all[len(all)-1].Version
-}
+})
 
 // minRiver is the version of River's tables that a binary must know to work with the tables of this
 // one. River's older clients work on newer tables unless River's migration notes say otherwise;

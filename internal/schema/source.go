@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/golang-migrate/migrate/v4/database"
 
@@ -17,13 +18,28 @@ import (
 type source struct {
 	kind             Kind
 	migrations, code fs.FS
+	// files are those of code, rendered, and digest is over them.
+	files  []codeFile
+	digest string
 }
+
+func newSource(kind Kind, migrations, code fs.FS) source {
+	files := readCode(kind, code)
+	return source{kind: kind, migrations: migrations, code: code, files: files, digest: digestOf(files)}
+}
+
+// A binary's files are read once: to render and to hash them takes longer than the queries of UpToDate, which is
+// asked for each project.
+var (
+	controlSource = sync.OnceValue(func() source { return newSource(Control, migrations.Control, sql.Control) }) //nolint:gochecknoglobals // constant
+	projectSource = sync.OnceValue(func() source { return newSource(Project, migrations.Project, sql.Project) }) //nolint:gochecknoglobals // constant
+)
 
 func sourceOf(kind Kind) source {
 	if kind == Control {
-		return source{kind: kind, migrations: migrations.Control, code: sql.Control}
+		return controlSource()
 	}
-	return source{kind: kind, migrations: migrations.Project, code: sql.Project}
+	return projectSource()
 }
 
 // versions returns the migration numbers in this binary, ascending.

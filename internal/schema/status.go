@@ -142,7 +142,7 @@ const selectWhere = `
 func (s source) read(ctx context.Context, db Querier) (State, error) {
 	state := State{
 		Kind: s.kind, Schema: s.kind.Name(), Latest: s.latest(), RiverLatest: latestRiver(s.kind),
-		LatestRevision: s.revision(), LatestHash: s.hash(),
+		LatestRevision: s.revision(), LatestHash: s.digest,
 	}
 	var has footing
 	err := db.QueryRow(ctx, selectWhere, s.kind.Name()).
@@ -217,7 +217,7 @@ const selectMissing = `
 
 func (s source) readMissing(ctx context.Context, db Querier, state *State) error {
 	var kinds, names []string
-	for _, file := range s.codeFiles() {
+	for _, file := range s.files {
 		if o, err := file.declared(); err == nil && (o.Kind == "view" || o.Kind == "function" || o.Kind == "procedure") {
 			kinds, names = append(kinds, o.Kind), append(names, o.Identity)
 		}
