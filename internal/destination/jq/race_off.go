@@ -3,3 +3,5 @@
 package jq
 
 const raceDetector = false
+
+const slowdown = 1

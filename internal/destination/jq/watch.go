@@ -12,7 +12,7 @@ import (
 const (
 	watchEvery = 2 * time.Millisecond
 	// wallTime ends a run that uses no CPU time. It is long because the machine may be busy.
-	wallTime = 10 * time.Second
+	wallTime = slowdown * 10 * time.Second
 )
 
 // watch monitors a call until stop is called. From begin on it counts CPU time, so that reading the input, whose size others
