@@ -1,4 +1,4 @@
--- Gives changes back the form that they had, and removes the columns of the new one.
+-- Gives changes back the form that they had, and removes the columns of the new one; users get the room that they had.
 UPDATE capydb_auth.changes AS c SET
     changed = ARRAY(
         SELECT CASE WHEN n.name = 'deleted_at' AND c.record_type = 'session' THEN 'ended_at' ELSE n.name END
@@ -44,6 +44,8 @@ ALTER TABLE capydb_auth.changes
     DROP COLUMN after_status,
     DROP COLUMN after_expires_at,
     DROP COLUMN after_last_active_at;
+
+ALTER TABLE capydb_auth.users SET (fillfactor = 70);
 
 COMMENT ON COLUMN capydb_auth.changes.changed IS 'The columns that changed.';
 COMMENT ON COLUMN capydb_auth.changes.after IS 'All mirrored columns after the change, except raw.';
