@@ -88,6 +88,15 @@ func (d *Demo) account(name string) *Account {
 	return map[string]*Account{provider.Clerk: d.Clerk.Account, provider.Auth0: d.Auth0.Account, provider.BetterAuth: d.BetterAuth.Account}[name]
 }
 
+// named is the provider of a name; the error says for which the demo stands in.
+func (d *Demo) named(text string) (string, error) {
+	name, err := provider.ParseName(text)
+	if err == nil && d.account(name) == nil {
+		err = fmt.Errorf("the demo provider stands in for %s, not for %s", strings.Join(provider.Names(), ", "), provider.Title(name))
+	}
+	return name, err
+}
+
 // id is the id of a user, number the user of an id.
 func (d *Demo) id(name string, i int) string {
 	return map[string]func(int) string{provider.Clerk: ClerkID, provider.Auth0: Auth0ID, provider.BetterAuth: BetterAuthID}[name](i)
@@ -145,7 +154,7 @@ var errNoUser = errors.New("there is no such user: authsync demo-provider users 
 
 // Apply makes a change and sends the webhook about it.
 func (d *Demo) Apply(ctx context.Context, c Change) (User, error) {
-	name, err := provider.ParseName(c.Provider)
+	name, err := d.named(c.Provider)
 	if err != nil {
 		return User{}, err
 	}

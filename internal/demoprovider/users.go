@@ -9,7 +9,6 @@ import (
 	"net/netip"
 
 	"github.com/authsync/authsync/internal/problem"
-	"github.com/authsync/authsync/internal/provider"
 )
 
 const (
@@ -33,7 +32,7 @@ func (d *Demo) users(w http.ResponseWriter, r *http.Request) {
 	}
 	switch r.Method {
 	case http.MethodGet:
-		name, err := provider.ParseName(r.URL.Query().Get("provider"))
+		name, err := d.named(r.URL.Query().Get("provider"))
 		if err != nil {
 			refuse(w, r, http.StatusBadRequest, err.Error())
 			return

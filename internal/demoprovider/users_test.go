@@ -34,6 +34,7 @@ func TestChangesComeFromThisMachineOnly(t *testing.T) {
 		"FromAForm":       {"127.0.0.1:4000", "text/plain", http.MethodPost, add, 415},
 		"UnknownKey":      {"127.0.0.1:4000", "application/json", http.MethodPost, `{"action": "create","provider":"clerk","name":"x"}`, 400},
 		"UnknownProvider": {"127.0.0.1:4000", "application/json", http.MethodPost, `{"action": "create","provider":"okta"}`, 422},
+		"AnotherProvider": {"127.0.0.1:4000", "application/json", http.MethodPost, `{"action": "create","provider":"workos"}`, 422},
 		"UnknownAction":   {"127.0.0.1:4000", "application/json", http.MethodPost, `{"action":"ban","provider":"clerk"}`, 422},
 		"UnknownUser":     {"127.0.0.1:4000", "application/json", http.MethodPost, `{"action":"update","provider":"clerk","id":"x"}`, 404},
 		"UnknownMethod":   {"127.0.0.1:4000", "application/json", http.MethodDelete, add, 405},
