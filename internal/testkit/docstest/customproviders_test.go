@@ -4,10 +4,13 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/demoprovider"
 	"github.com/authsync/authsync/internal/provider/custom"
+	"github.com/authsync/authsync/internal/testkit/userapitest"
 )
 
 func TestCustomProviders(t *testing.T) {
@@ -41,11 +44,32 @@ func TestCustomProviders(t *testing.T) {
 	}.run(t)
 }
 
-// The page of each provider whose definition is built in.
+// WorkOS is the one of these whose users can be read.
+func TestWorkOS(t *testing.T) {
+	t.Parallel()
+	account := demoprovider.NewAccount(7)
+	walk{
+		file:  "docs/providers/workos.md",
+		begin: withShop,
+		commands: map[string]step{
+			"authsync integrations set shop workos --webhook-signing-secret-env WORKOS_SECRET": {after: func(s *scene) {
+				s.hidden("authsync integrations set shop workos --option base_url=" + userapitest.Start(s.t, demoprovider.NewWorkOS(account, time.Now)))
+			}},
+			"authsync backfill shop workos": {after: func(s *scene) {
+				s.count(account.Len(), `SELECT count(*) FROM capydb_auth.users`)
+			}},
+		},
+		paste: func(*scene) []string {
+			return []string{"WORKOS_SECRET=…", "WORKOS_SECRET=a-long-random-text-for-workos", "WORKOS_API_KEY=sk_…", "WORKOS_API_KEY=" + demoprovider.WorkOSKey}
+		},
+		end: func(s *scene) { require.Contains(s.t, s.last("/webhook/"), "/integrations/") },
+	}.run(t)
+}
+
+// The page of each other provider whose definition is built in.
 func TestPresets(t *testing.T) {
 	t.Parallel()
 	for _, preset := range []struct{ file, env, secret string }{
-		{file: "docs/providers/workos.md", env: "WORKOS_SECRET", secret: "a-long-random-text-for-workos"},
 		{file: "docs/providers/logto.md", env: "LOGTO_SECRET", secret: "a-long-random-text-for-logto"},
 		{file: "docs/providers/stytch.md", env: "STYTCH_SECRET", secret: "whsec_dGVzdGluZy1vbmx5LWtleS0wMDAyLWxvbmdlcg=="},
 		{file: "docs/providers/stack-auth.md", env: "STACK_AUTH_SECRET", secret: "whsec_dGVzdGluZy1vbmx5LWtleS0wMDAyLWxvbmdlcg=="},
