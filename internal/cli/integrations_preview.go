@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/authsync/authsync/internal/provider/keyset"
 	"github.com/authsync/authsync/internal/provider/preview"
 	"github.com/authsync/authsync/internal/provider/registry"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // maxBodyFile bounds a body that is previewed: a receiver takes 1 MiB by default.
@@ -43,8 +45,8 @@ func (s *session) newIntegrationsPreview() *cobra.Command {
 BODY is a file with the body as it was received; - is standard input. Nothing is stored,
 and no server is needed: expressions run here.
 
-With --header, the request is also verified; of a recorded one, say when it was received
-with --at.`,
+With --header, the request is also verified: the exit status is 1 if the receiver would
+refuse it. Of a recorded one, say when it was received with --at.`,
 		Example: "  authsync integrations preview -f acme.yaml body.json\n" +
 			"  authsync integrations preview workos body.json --header 'WorkOS-Signature: t=1777888000000, v1=5257a8' \\\n" +
 			"    --webhook-signing-secret-env WORKOS_SECRET",
@@ -67,6 +69,9 @@ with --at.`,
 			if request.Header, err = parseHeaders(p.headers); err != nil {
 				return err
 			}
+			if p.secret.given() && request.Header == nil {
+				return usagef("--%s-…: a secret verifies a request by its headers: give them with --header", p.secret.flag)
+			}
 			verifier, err := s.previewVerifier(kind, options, p)
 			if err != nil {
 				return err
@@ -76,9 +81,14 @@ with --at.`,
 				return err
 			}
 			if s.json {
-				return s.printJSON(result)
+				err = s.printJSON(result)
+			} else {
+				err = s.printMapped(result)
 			}
-			return s.printMapped(result)
+			if err == nil && result.Verified != nil && !result.Verified.OK {
+				return errReported
+			}
+			return err
 		},
 	}
 	f := cmd.Flags()
@@ -211,7 +221,7 @@ func (s *session) printMapped(r preview.Result) error {
 			return err
 		}
 	default:
-		if err := s.printf("Not verified: %s.\n\n", printable(v.Problem)); err != nil {
+		if err := s.printf("Not verified, so the receiver would answer 401: %s.\nIf it took the request, this would be stored:\n\n", printable(v.Problem)); err != nil {
 			return err
 		}
 	}
@@ -267,5 +277,20 @@ func (s *session) printMappedEvent(e preview.Event) error {
 	if err := s.print(t); err != nil {
 		return err
 	}
+	if left := leftColumns(e); len(left) > 0 {
+		return s.printf("Left as they are, because the event has no value for them: %s.\n\n", strings.Join(left, ", "))
+	}
 	return s.printf("\n")
+}
+
+// leftColumns are the columns of a record that an event does not set: an expression with a wrong name looks like that.
+func leftColumns(e preview.Event) (left []string) {
+	definition, _ := record.Of(record.Type(e.RecordType))
+	for _, column := range definition.Columns {
+		name := definition.Shown(column)
+		if column != record.DeletedAt && !e.Deletes && !slices.ContainsFunc(e.Columns, func(c preview.Column) bool { return c.Name == name }) {
+			left = append(left, name)
+		}
+	}
+	return left
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -52,10 +54,11 @@ func TestPreviewShowsEachColumn(t *testing.T) {
 		require.Contains(t, r.out, part)
 	}
 	require.Contains(t, r.err, "Nothing was stored.")
+	require.Contains(t, r.out, "Left as they are, because the event has no value for them: first_name, last_name, image_url, created_at, updated_at, last_sign_in_at.\n")
 
 	r = run(t.Context(), map[string]string{"S": "a-secret-of-acme-that-is-long-enough"}, body, append(append([]string{"--json"}, args[:4]...),
 		"-", "--webhook-signing-secret-env", "S", "--header", "x-acme-signature: 00", "--at", "2026-05-04T10:20:30Z")...)
-	require.Zero(t, r.status, r.err)
+	require.Equal(t, 1, r.status, "the receiver would refuse it: %s", r.err)
 	var result preview.Result
 	require.NoError(t, json.Unmarshal([]byte(r.out), &result))
 	require.False(t, result.Verified.OK)
@@ -63,6 +66,26 @@ func TestPreviewShowsEachColumn(t *testing.T) {
 	require.Len(t, result.Events, 2)
 	require.Equal(t, "7", result.Events[0].RecordID)
 	require.Equal(t, "2026-05-04T10:20:30Z", result.Events[0].EventTime.Format("2006-01-02T15:04:05Z07:00"))
+}
+
+// A wrong name in an expression, a wrong secret, and a secret with nothing to verify are seen.
+func TestPreviewHidesNoMistake(t *testing.T) {
+	t.Parallel()
+	const body = `[{"type":"person.add","person":{"uid":7,"mail":"ada@example.com"}}]`
+	dir := write(t, map[string]string{"acme.yaml": strings.Replace(acmeFile, "email: .mail", "email: .emial", 1), "body.json": body})
+	args := []string{"integrations", "preview", "-f", filepath.Join(dir, "acme.yaml"), filepath.Join(dir, "body.json")}
+	r := run(t.Context(), nil, "", args...)
+	require.Zero(t, r.status, r.err)
+	require.Contains(t, r.out, "Left as they are, because the event has no value for them: email, ")
+
+	env := map[string]string{"S": "a-secret-of-acme-that-is-long-enough"}
+	secret := append(slices.Clone(args), "--webhook-signing-secret-env", "S")
+	r = run(t.Context(), env, "", append(secret, "--header", "X-Acme-Signature: "+strings.Repeat("00", 32))...)
+	require.Equal(t, 1, r.status)
+	require.Contains(t, r.out, "Not verified, so the receiver would answer 401: no signing secret matches.\nIf it took the request, this would be stored:\n")
+	r = run(t.Context(), env, "", secret...)
+	require.Equal(t, 2, r.status)
+	require.Contains(t, r.err, "--webhook-signing-secret-…: a secret verifies a request by its headers: give them with --header")
 }
 
 func TestMistakesOfADefinitionHaveTheirLine(t *testing.T) {
