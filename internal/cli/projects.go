@@ -159,6 +159,9 @@ func (s *session) newProjectsShow() *cobra.Command {
 			if err := s.printf("\n"); err != nil {
 				return err
 			}
+			if len(integrations) == 0 && p.Clone != nil && p.Clone.State != client.CloneStill {
+				return s.printf("No integrations: the records come from project %s.\n", p.Clone.SourceName)
+			}
 			return s.printIntegrations(p.Name, integrations...)
 		},
 	}

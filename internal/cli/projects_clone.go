@@ -30,7 +30,8 @@ The database is given as for projects create; without one, authsync creates it. 
 be empty, or have an earlier clone of PROJECT. Use --adopt for a copy of PROJECT's own
 database, such as a branch of it: what PROJECT does not have is removed from its mirror.
 
-The server copies. Ctrl-C ends only the watching; the same command watches again.`,
+The server copies. Ctrl-C ends only the watching; the same command watches again, and
+authsync projects detach ends the copying.`,
 		Example: "  authsync projects clone shop preview-42 --database-url-env PREVIEW_DATABASE_URL\n" +
 			"  authsync projects clone shop preview-42 --database-url-env BRANCH_DATABASE_URL --adopt\n" +
 			"  authsync projects clone shop load-test --still",
@@ -74,6 +75,9 @@ The server copies. Ctrl-C ends only the watching; the same command watches again
 func (s *session) makeClone(ctx context.Context, c *client.Client, source, name string, in map[string]any) (client.Project, error) {
 	var p client.Project
 	conflict := c.Do(ctx, http.MethodPost, "/projects", in, &p)
+	if conflict != nil && ctx.Err() != nil {
+		return p, errors.Join(s.notice("\nThe server has not answered yet. If it makes the clone nevertheless, the same command shows how far it is."), errReported)
+	}
 	if client.Status(conflict) != http.StatusConflict {
 		return p, conflict
 	}
@@ -158,7 +162,7 @@ func (s *session) followClone(ctx context.Context, c *client.Client, p client.Pr
 			return err
 		}
 		left := func() error {
-			return errors.Join(s.notice("\nThe server goes on copying. To look again: authsync projects get %s", p.Name), errReported)
+			return errors.Join(s.notice("\nThe server goes on copying. To look again: authsync projects get %s\nTo end it: authsync projects detach %[1]s", p.Name), errReported)
 		}
 		select {
 		case <-ctx.Done():
