@@ -62,7 +62,7 @@ func (s *session) printSent(attempts []client.DeliveryAttempt) error {
 		case a.Requests == nil && a.Outcome == "unknown":
 			b.WriteString("# what it sent is not known: that is recorded with the outcome\n")
 		case a.Requests == nil:
-			b.WriteString("# what it sent was not kept\n")
+			b.WriteString("# what it sent was not kept: --preview shows what would be sent now\n")
 		case len(a.Requests) == 0:
 			b.WriteString("# it made no request\n")
 		case a.RequestsOmitted > 0:
