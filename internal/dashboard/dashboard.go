@@ -3,6 +3,7 @@
 //	/                                        the projects and their open problems
 //	/new-project                             creates a project
 //	/projects/{project}                      integrations, rejected requests, sync runs, destinations, settings
+//	/projects/{project}/clone                makes a clone of it
 //	/projects/{project}/integrations/{provider}  connects a provider, step by step, and compares the mirror with it
 //	/projects/{project}/events[/{event}]     what was received, and its outcome
 //	/projects/{project}/records/{type}[/{id}]  the mirror: rows, who set each column, the history

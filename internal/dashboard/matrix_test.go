@@ -40,6 +40,7 @@ func pageNeeds() []pageNeed {
 		{"GET " + one + "/audit", admin, false, nil},
 		{"GET /audit", admin, true, nil},
 		{"GET /new-project", admin, false, nil},
+		{"GET " + one + "/clone", admin, true, nil},
 		{"GET /keys", admin, true, nil},
 		{"GET " + one + "/integrations", admin, false, nil}, // leads to that of the provider that is named
 		{"GET " + integration, look, false, nil},
@@ -74,6 +75,8 @@ func pageNeeds() []pageNeed {
 		{"POST " + delivery + "/confirm", operate, false, nil},
 		{"POST /projects", admin, true, url.Values{"name": {"mine"}}},
 		{"POST " + one, admin, true, url.Values{"name": {"shop"}}},
+		{"POST " + one + "/clone", admin, true, url.Values{"name": {"shop"}}}, // a name that is taken
+		{"POST " + one + "/resync", admin, true, nil},                         // of what is no clone
 		{"POST /keys", admin, true, url.Values{"name": {"mine"}}},
 		{"POST /keys/{key}/revoke", admin, true, nil},
 

@@ -90,6 +90,9 @@ type shell struct {
 // RiverUI reports whether the key may open River UI.
 func (s shell) RiverUI() bool { return s.Key != nil && s.Key.ProjectID == nil }
 
+// MayCreate reports whether the key may make projects, and clones.
+func (s shell) MayCreate() bool { return s.MayConfigure && s.Key != nil && s.Key.ProjectID == nil }
+
 // fault is the page about a problem.
 type fault struct {
 	Heading, Detail, RequestID string
@@ -291,6 +294,7 @@ func (d *Dashboard) pages(routes *http.ServeMux) {
 	routes.HandleFunc("POST "+one+"/retention", d.act(updateRetention))
 	routes.HandleFunc("POST "+one+"/delete", d.act(deleteProject))
 	routes.HandleFunc("GET "+one+providersPath, d.page(only(project.Admin, nameProvider)))
+	d.clonePages(routes)
 	d.integrationPages(routes)
 	d.destinationPages(routes)
 	d.auditPages(routes)

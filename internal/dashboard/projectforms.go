@@ -40,7 +40,8 @@ func projectFormView(f projectForm) view {
 	return shown
 }
 
-func createProject(v *visit) (done, error) {
+// projectOrder is what a form of a new project asks for.
+func (v *visit) projectOrder() map[string]any {
 	order := map[string]any{"name": v.entered("name")}
 	if url := v.entered("database_url"); url != "" {
 		order["database_url"] = url
@@ -48,9 +49,18 @@ func createProject(v *visit) (done, error) {
 	if v.entered("adopt") != "" {
 		order["adopt"] = true
 	}
-	made, err := send[wire.Project](v, http.MethodPost, order, "projects")
+	return order
+}
+
+// enteredProject is the form as it was sent, without the URL, which is a secret, and what is wrong with it.
+func (v *visit) enteredProject(refused *problemError) projectForm {
+	return projectForm{Name: v.entered("name"), Adopt: v.entered("adopt") != "", Fault: refused}
+}
+
+func createProject(v *visit) (done, error) {
+	made, err := send[wire.Project](v, http.MethodPost, v.projectOrder(), "projects")
 	if refused, ok := refusal(err); ok {
-		shown := projectFormView(projectForm{Name: v.entered("name"), Adopt: v.entered("adopt") != "", Fault: refused})
+		shown := projectFormView(v.enteredProject(refused))
 		return done{shown: &shown}, nil
 	}
 	return done{page: pathOf("projects", made.ID), notice: "Project " + made.Name + " is created. Connect an identity provider next."}, err

@@ -28,6 +28,9 @@ type projectData struct {
 	Destinations []wire.Destination
 }
 
+// Follows says that the records come from another project, so that no provider can be connected.
+func (p projectData) Follows() bool { return p.Clone != nil && p.Clone.State != wire.CloneStill }
+
 // keptPart is a part of the project's history, with how long it is kept.
 type keptPart struct {
 	Part      retention.Part

@@ -28,6 +28,8 @@ func (s *site) changes(t *testing.T) []form {
 		{s.path("integrations", "clerk", "runs", "backfill"), nil},
 		{s.path("integrations", "clerk", "runs", "reconcile", "cancel"), nil},
 		{"/projects", url.Values{"name": {"mine"}}},
+		{s.path("clone"), url.Values{"name": {"mine"}}},
+		{s.path("resync"), nil},
 		{s.path(), url.Values{"name": {"mine"}}},
 		{s.path("delete"), url.Values{"name": {"shop"}}},
 		{s.path("destinations"), url.Values{"type": {"webhook"}, "name": {"mine"}, "options.url": {"http://127.0.0.1:1/"}}},
@@ -90,14 +92,14 @@ func TestFormsAreForThoseWhoMay(t *testing.T) {
 }
 
 // isForm finds the pages that are there for their form.
-var isForm = regexp.MustCompile(`/new$|/new\?|/change$|/replay$|/replay\?|/new-project$|/keys$`)
+var isForm = regexp.MustCompile(`/new$|/new\?|/change$|/replay$|/replay\?|/new-project$|/clone$|/keys$`)
 
 func TestReadersSeeNoFormAndAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.history(t)
 	reader := s.enter(t, project.KeyInput{Name: "reader", Role: project.ReadOnly})
-	for _, path := range append(s.everyPage(t), "/", "/new-project", "/keys", "/audit", s.path("replay")) {
+	for _, path := range append(s.everyPage(t), "/", "/new-project", "/keys", "/audit", s.path("replay"), s.path("clone")) {
 		page := s.get(t, path, reader)
 		require.Contains(t, []int{http.StatusOK, http.StatusForbidden}, page.status, path)
 		require.Equal(t, page.status == http.StatusForbidden, isForm.MatchString(path) || strings.HasSuffix(path, "/audit"), path)

@@ -34,7 +34,7 @@ var iconSVG []byte
 
 // templates are the pages by name, each within the layout.
 var templates = parsePages( //nolint:gochecknoglobals // read-only
-	"home", "project", "events", "event", "records", "record", "replay", "keys", "integration", "newproject", "fault",
+	"home", "project", "events", "event", "records", "record", "replay", "keys", "integration", "newproject", "newclone", "fault",
 	"destinations", "destinationnew", "destinationform", "destination", "destinationpreview", "destinationreplay", "destinationconfirm", "deliveries", "delivery", "audit",
 )
 
