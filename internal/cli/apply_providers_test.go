@@ -49,7 +49,8 @@ func providerParts(address, database string) []part {
 func object(namesAndValues []any) map[string]any {
 	made := map[string]any{}
 	for i := 0; i < len(namesAndValues); i += 2 {
-		made[namesAndValues[i].(string)] = namesAndValues[i+1]
+		name, _ := namesAndValues[i].(string)
+		made[name] = namesAndValues[i+1]
 	}
 	return made
 }
