@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -73,7 +74,7 @@ func TestRequestsOfAttemptsAreShownAsTheyArrivedAndErased(t *testing.T) {
 			key := strings.TrimPrefix(made.Secret.Value, "whsec_")
 			raw, err := base64.StdEncoding.DecodeString(key)
 			require.NoError(t, err)
-			secrets = append(secrets, key, string(raw), base64.RawURLEncoding.EncodeToString(raw), fmt.Sprintf("%x", raw))
+			secrets = append(secrets, key, string(raw), base64.RawURLEncoding.EncodeToString(raw), hex.EncodeToString(raw))
 		}
 	}
 	reversed := []byte(apiKey)

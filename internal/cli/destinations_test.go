@@ -312,7 +312,9 @@ func TestDestinationTablesAreReadable(t *testing.T) {
 	out.WriteString("\n")
 	require.NoError(t, s.printAttempts([]client.DeliveryAttempt{{Number: 1, Outcome: "unknown"}}))
 	require.NoError(t, s.printSent([]client.DeliveryAttempt{
-		{Number: 4, Outcome: "unknown"}, {Number: 3, Outcome: "failed", Requests: []client.SentRequest{}}, {Number: 2, Outcome: "retried", RequestsOmitted: 3, Requests: []client.SentRequest{
+		{Number: 4, Outcome: "unknown"},
+		{Number: 3, Outcome: "failed", Requests: []client.SentRequest{}},
+		{Number: 2, Outcome: "retried", RequestsOmitted: 3, Requests: []client.SentRequest{
 			{Method: "GET", URL: "https://x/a", Headers: map[string][]string{"Authorization": {"Bearer ***"}}, Sent: true, Status: new(404), Response: "no\x1b[2J"},
 			{
 				Method: "POST", URL: "https://x/b", Body: `{"a":"\u001b[2J"}`, BodyBytes: 5000, BodyCut: true, Sent: true, Status: &status, Response: `{"no":1}`,

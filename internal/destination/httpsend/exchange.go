@@ -114,7 +114,7 @@ func Exchange(client *http.Client, request *http.Request, mask destination.Mask)
 	exchange := mask.Exchange(request)
 	var wrote atomic.Bool
 	watch := &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }}
-	response, err := client.Do(request.WithContext(httptrace.WithClientTrace(request.Context(), watch)))
+	response, err := client.Do(request.WithContext(httptrace.WithClientTrace(request.Context(), watch))) //nolint:gosec // the client refuses what may not be reached, see package egress
 	if err != nil {
 		exchange.Sent = wrote.Load()
 		return nil, exchange, err

@@ -56,9 +56,7 @@ func TestExchanges(t *testing.T) {
 			require.Equal(t, len(b.portal.Calls()[0].Body), e.BodyBytes, "the size is that of the whole")
 			require.Contains(t, e.Body, own)
 			require.Contains(t, e.Response, own)
-			all, err := json.Marshal(e)
-			require.NoError(t, err)
-			require.NotContains(t, string(all), other+"@example.com")
+			require.NotContains(t, fmt.Sprintf("%+v", e), other+"@example.com")
 			var body struct {
 				Inputs []json.RawMessage `json:"inputs"`
 			}
@@ -75,10 +73,9 @@ func TestExchanges(t *testing.T) {
 		require.Len(t, results[0].Exchanges, 4, "it was sent alone after the batch")
 		require.Empty(t, results[0].Exchanges[0].Response)
 		require.Contains(t, results[0].Exchanges[3].Response, "user_1")
-		all, err := json.Marshal(results[0])
-		require.NoError(t, err)
-		require.NotContains(t, string(all), "eve@example.com")
-		require.NotContains(t, string(all), "user_2")
+		all := fmt.Sprintf("%+v", results[0])
+		require.NotContains(t, all, "eve@example.com")
+		require.NotContains(t, all, "user_2")
 	})
 
 	t.Run("TheAnswerAboutAnotherUserIsLeftOut", func(t *testing.T) {
