@@ -3,7 +3,8 @@
 -- Why:   names of columns, as texts and as keys of JSON, and times as texts were two thirds of a change that holds no raw.
 --        Changes that are in the feed keep what they have: readers see both alike, by the views and functions.
 --        Four users of 1.4 kB left room for one update in their page: half of a batch that updated all four wrote every
---        index. Three leave room for three. Pages that are there keep what they hold.
+--        index. A page that is half full has room for all of its users, however long they are. The table is up to two
+--        fifths longer for it; pages that are there keep what they hold.
 -- Locks: changes and users for a moment; no row is written.
 
 ALTER TABLE capydb_auth.changes
@@ -32,7 +33,7 @@ ALTER TABLE capydb_auth.changes
     ALTER COLUMN changed DROP NOT NULL,
     ALTER COLUMN after DROP NOT NULL;
 
-ALTER TABLE capydb_auth.users SET (fillfactor = 60);
+ALTER TABLE capydb_auth.users SET (fillfactor = 50);
 
 COMMENT ON COLUMN capydb_auth.changes.changed IS 'The columns that changed, where changed_fields is NULL.';
 COMMENT ON COLUMN capydb_auth.changes.changed_fields IS 'The columns that changed, as a sum; see users.last_event_fields. record_changes shows their names.';

@@ -4535,7 +4535,7 @@ CREATE TABLE capydb_auth.users (
     last_event_fields integer DEFAULT 0 NOT NULL,
     field_versions jsonb
 )
-WITH (fillfactor='60');
+WITH (fillfactor='50');
 
 COMMENT ON TABLE capydb_auth.users IS 'The users of the identity provider. Maintained by authsync: read it, join it, reference it, do not write to it.';
 
