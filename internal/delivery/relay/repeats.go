@@ -78,6 +78,54 @@ func (r *Relay) unrepeated(ctx context.Context, f *standing, changes []mirror.Fe
 	return kept, moved, nil
 }
 
+// settleHeld ends a page behind the first change that a delivery takes which is held back, or was cancelled while it was, if a later
+// one is of the same record: what that one makes of the deletion is decided when the deletion is known by its new change.
+func (f *standing) settleHeld(
+	changes, kept []mirror.FeedChange, moved []subscription.Delivery,
+) ([]mirror.FeedChange, []mirror.FeedChange, []subscription.Delivery) {
+	if !f.Withholds {
+		return changes, kept, moved
+	}
+	for _, d := range moved {
+		isLater := func(c mirror.FeedChange) bool {
+			return c.ID > d.ChangeID && c.RecordType == d.RecordType && c.RecordID == d.RecordID
+		}
+		if !slices.ContainsFunc(kept, isLater) {
+			continue
+		}
+		isBehind := func(c mirror.FeedChange) bool { return c.ID > d.ChangeID }
+		return slices.DeleteFunc(slices.Clone(changes), isBehind), slices.DeleteFunc(kept, isBehind),
+			slices.DeleteFunc(moved, func(m subscription.Delivery) bool { return m.ChangeID > d.ChangeID })
+	}
+	return changes, kept, moved
+}
+
+// keepOpen marks deletions that are held back and that the mirror has lost, and may make again: until then the records are in it as
+// if they had never been deleted, which restores nothing.
+func (f *standing) keepOpen(withheld map[record.Ref]subscription.Withheld) {
+	if f.LostTo == nil {
+		return
+	}
+	for ref, w := range withheld {
+		if !w.IsLost || w.ChangeID > *f.LostTo {
+			continue
+		}
+		w.OpenUntil = endOfTime
+		if f.ReplayedAt != nil {
+			w.OpenUntil = f.ReplayedAt.Add(clocksApart)
+		}
+		withheld[ref] = w
+	}
+}
+
+// endOfTime is later than all changes.
+var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // read-only
+
+// isAmid reports whether a change that was made at a time may be one that the repair has made again.
+func (f *standing) isAmid(at time.Time) bool {
+	return f.ReplayedAt == nil || at.Before(f.ReplayedAt.Add(clocksApart))
+}
+
 // repeats looks up the changes of a page that a repair may have made.
 func (r *Relay) repeats(ctx context.Context, f *standing, changes []mirror.FeedChange) (map[int64]repeat, error) {
 	var ids []int64
@@ -86,8 +134,7 @@ func (r *Relay) repeats(ctx context.Context, f *standing, changes []mirror.FeedC
 	var times []time.Time
 	for i := range changes {
 		c := &changes[i]
-		amid := f.ReplayedAt == nil || c.ChangedAt.Before(f.ReplayedAt.Add(clocksApart))
-		if c.ID <= *f.LostTo || !amid && c.Kind != record.Created {
+		if c.ID <= *f.LostTo || !f.isAmid(c.ChangedAt) && c.Kind != record.Created {
 			continue
 		}
 		ids, types, records = append(ids, c.ID), append(types, string(c.RecordType)), append(records, c.RecordID)

@@ -33,6 +33,7 @@ type Withheld struct {
 	IsCancelled bool            // it will not be sent
 	Before      json.RawMessage // the row before it; nil: there was none
 	IsLost      bool            // the feed has lost the deletion: Before is unknown
+	OpenUntil   time.Time       // a change before this restores nothing: the mirror has lost the deletion and may make it again
 }
 
 // Feed reads changes by their ids; see mirror.Mirrors.
@@ -159,7 +160,7 @@ func (p *page) held(c *mirror.FeedChange, d *Delivery) {
 // not so of this change.
 func (p *page) undo(c *mirror.FeedChange) (as mirror.FeedChange, w Withheld, ok bool, err error) {
 	w, ok = p.withheld[record.Ref{Type: c.RecordType, ID: c.RecordID}]
-	if !ok || c.ID < w.ChangeID || c.Kind == record.Erased {
+	if !ok || c.ID < w.ChangeID || c.Kind == record.Erased || c.ChangedAt.Before(w.OpenUntil) {
 		return *c, w, false, nil
 	}
 	isDeleted, err := delivery.IsDeleted(c.RecordType, c.Row)

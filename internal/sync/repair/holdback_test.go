@@ -1,0 +1,131 @@
+package repair_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/delivery"
+	"github.com/authsync/authsync/internal/delivery/admin"
+	"github.com/authsync/authsync/internal/ingest/inbox"
+	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/testkit/waittest"
+)
+
+// holding14 is a destination that holds back the deletion of user 4 by evt_14; copied is the mirror before that.
+func holding14(t *testing.T, b *testBundle) (id uuid.UUID, s *sink, copied string) {
+	t.Helper()
+	s = &sink{}
+	id = b.add(t, "crm", s, admin.From{})
+	exec(t, b.control, `UPDATE authsync.destinations SET holdback = '1 day'`)
+	b.deliver(t, 1, 13)
+	b.applied(t)
+	b.settled(t, id)
+	copied = pgtest.Copy(t, b.project)
+	b.deliver(t, 14, 14)
+	b.applied(t)
+	b.relayed(t, id)
+	require.Equal(t, "delivered 13, held 1", b.ends(t, id))
+	return id, s, copied
+}
+
+// release has everything sent that is held.
+func (b *testBundle) release(t *testing.T, id uuid.UUID) {
+	t.Helper()
+	exec(t, b.control, `UPDATE authsync.destinations SET holdback = NULL`)
+	waittest.Until(t, func() bool {
+		require.NoError(t, delivery.RequestRelay(t.Context(), b.control, b.projectID))
+		return value[int](t, b.control, `SELECT count(*) FROM authsync.deliveries WHERE destination_id = $1 AND finished_at IS NULL`, id) == 0
+	}, "what is held is not released: %s", b.logged())
+}
+
+// about sends an event about user 4 with a clock so long after that of evt_14.
+func (b *testBundle) about(t *testing.T, event string, after time.Duration) {
+	t.Helper()
+	at := time.Date(2026, 3, 1, 14, 20, 0, 0, time.UTC).Add(after).Format(time.RFC3339)
+	_, err := b.inbox.Append(t.Context(), inbox.Message{ProjectID: b.projectID, Provider: provider.Auth0, Body: fmt.Appendf(nil,
+		`{"type": "user.updated", "id": %q, "time": %q, "data": {"object": {"user_id": "auth0|4", "email": "%[1]s@example.com", "updated_at": %[2]q}}}`, event, at)})
+	require.NoError(t, err)
+}
+
+// A deletion that is held back stays so when the mirror loses it and makes it again: it is sent once, when its time is over.
+func TestAHeldDeletionOutlivesALoss(t *testing.T) {
+	t.Parallel()
+	for name, lose := range loses() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			id, s, copied := holding14(t, b)
+			held := value[time.Time](t, b.control, `SELECT held_from FROM authsync.deliveries WHERE state = 'held'`)
+			lose(t, b, copied)
+			b.check(t)
+			b.repaired(t, 1)
+			b.relayed(t, id)
+			require.Equal(t, "delivered 13, held 1", b.ends(t, id))
+			require.Equal(t, held, value[time.Time](t, b.control, `SELECT held_from FROM authsync.deliveries WHERE state = 'held' AND NOT begun`), "it was not sent")
+			require.Equal(t, "user.deleted", value[string](t, b.project, `SELECT 'user.' || kind FROM capydb_auth.user_changes WHERE id = $1`,
+				value[int64](t, b.control, `SELECT change_id FROM authsync.deliveries WHERE state = 'held'`)), "it is of the change that was made again")
+			b.release(t, id)
+			require.Equal(t, "user.created evt_4, user.deleted evt_14", s.of("auth0|4"))
+		})
+	}
+}
+
+// What restores the record after the repair undoes it, as ever.
+func TestAHeldDeletionIsUndoneAfterALoss(t *testing.T) {
+	t.Parallel()
+	for name, lose := range loses() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			id, s, copied := holding14(t, b)
+			lose(t, b, copied)
+			b.check(t)
+			b.repaired(t, 1)
+			b.about(t, "evt_back", time.Hour)
+			b.applied(t)
+			b.settled(t, id)
+			b.release(t, id)
+			require.Equal(t, "user.created evt_4, user.updated evt_back", s.of("auth0|4"))
+		})
+	}
+}
+
+// Before the repair has come to it, the record is in the mirror as if it had never been deleted: a change of it, by an event that
+// is older than the deletion, restores nothing.
+func TestAHeldDeletionIsNotUndoneByALoss(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		after time.Duration // the clock of the event
+		told  string
+	}{
+		"ByAnOlderEvent": {-time.Minute, "user.created evt_4, user.updated evt_late, user.deleted evt_14"},
+		"ButByANewerOne": {time.Minute, "user.created evt_4, user.updated evt_late"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			// So often that the repair waits.
+			exec(t, b.control, `
+				INSERT INTO authsync.mirror_repairs (project_id, cause, epoch, known_applied_to, found_applied_to, lost_since, last_inbox_id, found_at, finished_at)
+				SELECT p.id, 'rewound', gen_random_uuid(), n, 0, now(), 0, now() - interval '1 minute', now() FROM authsync.projects AS p, generate_series(1, 6) AS n`)
+			id, s, copied := holding14(t, b)
+			inPlace(t, b, copied)
+			b.about(t, "evt_late", c.after)
+			b.applied(t)
+			b.relayed(t, id)
+			require.Contains(t, value[string](t, b.project, `SELECT string_agg(kind || ' ' || event_id, ', ' ORDER BY id) FROM capydb_auth.user_changes WHERE user_id = 'auth0|4'`),
+				"updated evt_late")
+			exec(t, b.control, `DELETE FROM authsync.mirror_repairs WHERE finished_at IS NOT NULL`)
+			b.retried(t, 1)
+			b.applied(t)
+			b.relayed(t, id)
+			b.release(t, id)
+			require.Equal(t, c.told, s.of("auth0|4"))
+		})
+	}
+}
