@@ -38,6 +38,7 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 	}
 	repairs := repair.Config{
 		Pool: a.pool, Inbox: a.inbox, Mirrors: a.mirrors, Providers: a.providers, Start: a.backfills.Start, Log: a.log.With(slog.String("part", "repair")),
+		Erasures: &erasure.Store{Pool: a.pool, Vault: a.stored, Now: time.Now},
 	}
 	erasures := erasure.Config{Pool: a.pool, Vault: a.stored, Mirrors: a.mirrors, Log: a.log.With(slog.String("part", "erasure")), SettleAfter: a.settles}
 	keeps := upkeep.Config{Pool: a.pool, Retention: a.settings.DeliveriesRetention, Log: a.log.With(slog.String("part", "outbox"))}

@@ -18,6 +18,9 @@
 // that neither database shows who was erased, nor lets anyone try ids: many ids are numbers, or known to others. The key is not
 // derived from the encryption key, because that is rotated.
 //
+// A mirror that is restored from a backup has everybody whom it had then. Its repair sets the tombstones again before anything is
+// applied, has erasures that are at work begin anew, and begins those anew whose person is in the mirror; see package repair.
+//
 // While it runs, the row has the person's id and addresses sealed; a finished row has neither. If the process dies, the next job
 // repeats the step that was not committed.
 package erasure
@@ -38,6 +41,7 @@ import (
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // The states of an erasure.
@@ -181,7 +185,7 @@ func (s *Store) start(ctx context.Context, projectID uuid.UUID, about *subject, 
 	if err != nil {
 		return Erasure{}, false, err
 	}
-	digest := mirror.ErasureDigest(key, about.UserID)
+	digest := mirror.ErasureDigest(key, record.User, about.UserID)
 	err = pgdb.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		e, err = pgdb.CollectOne[Erasure](ctx, tx, insertErasure, id, projectID, digest, sealed, by, s.Now())
 		started = err == nil
@@ -219,6 +223,17 @@ func (s *Store) List(ctx context.Context, projectID uuid.UUID, before *uuid.UUID
 		return nil, fmt.Errorf("list erasures: %w", err)
 	}
 	return all, nil
+}
+
+func openSubject(v Vault, projectID, id uuid.UUID, sealed []byte) (s subject, err error) {
+	plain, err := v.OpenErasure(projectID, id, sealed)
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(plain, &s); err != nil {
+		return s, fmt.Errorf("read the subject of an erasure: %w", err)
+	}
+	return s, nil
 }
 
 func sealSubject(v Vault, projectID, id uuid.UUID, s *subject) ([]byte, error) {

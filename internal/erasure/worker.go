@@ -3,7 +3,6 @@ package erasure
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,6 +19,7 @@ import (
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/redact"
 	"github.com/authsync/authsync/internal/tenantdb"
 )
@@ -132,7 +132,7 @@ const (
 
 	commitStep = `
 		UPDATE authsync.erasures SET
-			steps = steps + 1, subject_sealed = $3, phase = $4, counts = $5, marked_at = $6, wait_reason = NULL
+			steps = steps + 1, subject_sealed = $3, phase = $4, counts = $5, marked_at = $6, invitation_digests = $7, wait_reason = NULL
 		WHERE id = $1 AND steps = $2 AND state = 'running'`
 )
 
@@ -169,14 +169,11 @@ func (w *worker) load(ctx context.Context, id uuid.UUID) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	plain, err := w.Vault.OpenErasure(row.ProjectID, id, row.SubjectSealed)
+	about, err := openSubject(w.Vault, row.ProjectID, id, row.SubjectSealed)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{worker: w, id: id, row: row, rowsGone: map[string]int64{}}
-	if err := json.Unmarshal(plain, &r.about); err != nil {
-		return nil, fmt.Errorf("read the subject of an erasure: %w", err)
-	}
+	r := &run{worker: w, id: id, row: row, about: about, rowsGone: map[string]int64{}}
 	r.erasure = mirror.Erasure{ProjectID: row.ProjectID, Key: key, UserID: r.about.UserID, EventID: "erasure:" + id.String()}
 	return r, nil
 }
@@ -224,7 +221,7 @@ func (r *run) commit(ctx context.Context, tx delivery.Execer, next string) error
 	if err != nil {
 		return err
 	}
-	tag, err := tx.Exec(ctx, commitStep, r.id, r.row.Steps, sealed, next, r.counts(), r.row.MarkedAt)
+	tag, err := tx.Exec(ctx, commitStep, r.id, r.row.Steps, sealed, next, r.counts(), r.row.MarkedAt, r.invitationDigests())
 	if err != nil {
 		return fmt.Errorf("record a step of an erasure: %w", err)
 	}
@@ -232,6 +229,15 @@ func (r *run) commit(ctx context.Context, tx delivery.Execer, next string) error
 		return errMoved
 	}
 	return nil
+}
+
+// invitationDigests are those by which the invitations are remembered that were erased with the person.
+func (r *run) invitationDigests() [][]byte {
+	all := make([][]byte, len(r.about.Invitations))
+	for i, id := range r.about.Invitations {
+		all[i] = mirror.ErasureDigest(r.erasure.Key, record.Invitation, id)
+	}
+	return all
 }
 
 // counts are those of all steps, with this one.

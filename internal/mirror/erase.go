@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/record"
 )
 
@@ -38,9 +39,9 @@ func (t *tenant) erasureKey(ctx context.Context) []byte {
 	return key
 }
 
-// ErasureDigest is capydb_auth.erasure_digest for a user, which has it in hexadecimal.
-func ErasureDigest(key []byte, userID string) []byte {
-	sum := sha256.Sum256(append(slices.Clone(key), "user:"+userID...))
+// ErasureDigest is capydb_auth.erasure_digest, which has it in hexadecimal.
+func ErasureDigest(key []byte, t record.Type, id string) []byte {
+	sum := sha256.Sum256(append(slices.Clone(key), string(t)+":"+id...))
 	return sum[:]
 }
 
@@ -95,14 +96,61 @@ type Begun struct {
 	Emails   []string
 }
 
-const beginErasure = `SELECT change_id, emails FROM capydb_auth.erase_begin($1, $2, $3, $4)`
+const beginErasure = `SELECT change_id, emails, applied_to FROM capydb_auth.erase_begin($1, $2, $3, $4, $5, $6)`
 
-// BeginErasure sets the tombstone: from its commit on, no event brings the user back.
+// BeginErasure sets the tombstone: from its commit on, no event brings the user back. It counts as a call, and the ledger knows of
+// it once it returns: a mirror that loses the tombstone is noticed like one that loses an event.
 func (m *Mirrors) BeginErasure(ctx context.Context, e Erasure, now time.Time) (b Begun, err error) {
 	err = m.query(ctx, e.ProjectID, func(ctx context.Context, t *tenant) error {
-		return t.pool.QueryRow(ctx, beginErasure, e.Key, e.UserID, e.EventID, now).Scan(&b.ChangeID, &b.Emails)
+		begin := func() error {
+			if err := t.readProgress(ctx); err != nil {
+				return err
+			}
+			known := t.progress.get()
+			err := t.pool.QueryRow(ctx, beginErasure, e.Key, e.UserID, e.EventID, now, known.Epoch, known.AppliedTo).
+				Scan(&b.ChangeID, &b.Emails, &known.AppliedTo)
+			if err != nil {
+				return err
+			}
+			known.ChangeID = max(known.ChangeID, b.ChangeID)
+			t.progress.advance(known, t.report)
+			if _, err := t.ledger().Exchange(ctx, t.projectID, known); err != nil {
+				return &ledgerError{err}
+			}
+			return nil
+		}
+		err := begin()
+		if pgdb.Code(err) == CodeLost {
+			if err = t.resume(ctx); err == nil {
+				err = begin()
+			}
+		}
+		return err
 	})
 	return b, err
+}
+
+// The tables in which a restored mirror may have a user who was erased, in the sequence in which they are searched.
+const (
+	SearchedUsers   = "users"
+	SearchedChanges = "changes"
+)
+
+const findRestored = `SELECT user_ids, is_last FROM capydb_auth.find_restored($1, $2, $3, $4)`
+
+// FindRestored searches a range of blocks of a table for users who were erased, by their tombstones. isLast: there is no block behind it.
+func (m *Mirrors) FindRestored(ctx context.Context, projectID uuid.UUID, table string, from, blocks int64) (userIDs []string, isLast bool, err error) {
+	if m.config.ErasureKeys == nil {
+		return nil, true, nil
+	}
+	key, err := m.config.ErasureKeys.ErasureKey(ctx, projectID)
+	if err != nil || key == nil {
+		return nil, true, err
+	}
+	err = m.query(ctx, projectID, func(ctx context.Context, t *tenant) error {
+		return t.pool.QueryRow(ctx, findRestored, key, table, from, blocks).Scan(&userIDs, &isLast)
+	})
+	return userIDs, isLast, err
 }
 
 // minLongID is the length from which on an id is certain to mean the user wherever it is found; a shorter one, such as a

@@ -61,7 +61,7 @@ func TestTheMirrorKeepsErasedUsersOut(t *testing.T) {
 	again, err := m.BeginErasure(t.Context(), e, time.Now())
 	require.NoError(t, err)
 	require.Equal(t, begun.ChangeID, again.ChangeID, "an erasure is passed on once")
-	require.Equal(t, "true", one(t, pool, `SELECT (digest = '`+hex.EncodeToString(mirror.ErasureDigest(e.Key, "gone"))+`')::text FROM capydb_auth.erasures`),
+	require.Equal(t, "true", one(t, pool, `SELECT (digest = '`+hex.EncodeToString(mirror.ErasureDigest(e.Key, record.User, "gone"))+`')::text FROM capydb_auth.erasures`),
 		"Go and SQL make the same digest")
 
 	_, err = m.Apply(t.Context(), projectID(), []mirror.Event{about("kept", 2)})

@@ -31,6 +31,7 @@ func (p Progress) Lost(found Progress) bool {
 // from a backup, or made anew, is noticed by whoever writes to it next:
 //
 //	call ──US004──▶ Lost: the loss is on record, with the job that applies again what was lost
+//	                  └▶ Tombstones: who was erased cannot come back
 //	                  └▶ resume_mirror: the mirror counts on from where it had been
 //	                       └▶ Adopt: the ledger follows; then the call is repeated
 //
@@ -43,6 +44,9 @@ type Ledger interface {
 	// Lost records that a mirror, known to have been further, was found like this, and has what was lost
 	// applied again. It returns the greatest id of a change that was reported to anybody.
 	Lost(ctx context.Context, projectID uuid.UUID, known, found Progress) (changeID int64, err error)
+	// Tombstones returns a page of those of the project's erased users and of their invitations, behind one of the erasures; next is
+	// that of the next page, uuid.Nil: there is none.
+	Tombstones(ctx context.Context, projectID, after uuid.UUID) (page []Tombstone, next uuid.UUID, err error)
 	// Adopt notes how far the mirror is from now on.
 	Adopt(ctx context.Context, projectID uuid.UUID, p Progress) error
 }
@@ -53,6 +57,10 @@ type noLedger struct{}
 func (noLedger) Exchange(_ context.Context, _ uuid.UUID, p Progress) (Progress, error) { return p, nil }
 
 func (noLedger) Lost(context.Context, uuid.UUID, Progress, Progress) (int64, error) { return 0, nil }
+
+func (noLedger) Tombstones(context.Context, uuid.UUID, uuid.UUID) ([]Tombstone, uuid.UUID, error) {
+	return nil, uuid.Nil, nil
+}
 
 func (noLedger) Adopt(context.Context, uuid.UUID, Progress) error { return nil }
 
@@ -228,6 +236,9 @@ func (t *tenant) resume(ctx context.Context) error {
 	if err != nil {
 		return &ledgerError{err}
 	}
+	if err := t.restoreTombstones(ctx); err != nil {
+		return err
+	}
 	next := Progress{ChangeID: max(changeID, known.ChangeID)}
 	err = t.pool.QueryRow(ctx, `SELECT epoch, applied_to FROM capydb_auth.resume_mirror($1, $2)`,
 		known.AppliedTo, next.ChangeID).Scan(&next.Epoch, &next.AppliedTo)
@@ -239,6 +250,41 @@ func (t *tenant) resume(ctx context.Context) error {
 	}
 	t.progress.set(next)
 	return nil
+}
+
+// Tombstone remembers a record that was erased; see capydb_auth.erasures.
+type Tombstone struct {
+	Digest   []byte
+	ErasedAt time.Time
+}
+
+const setTombstones = `
+	INSERT INTO capydb_auth.erasures (digest, erased_at)
+	SELECT encode(e.digest, 'hex'), e.erased_at FROM unnest($1::bytea[], $2::timestamptz[]) AS e (digest, erased_at)
+	ON CONFLICT (digest) DO NOTHING`
+
+// restoreTombstones sets the tombstones that the mirror has lost. It comes before the mirror takes events again, so that none of
+// them brings somebody back who was erased.
+func (t *tenant) restoreTombstones(ctx context.Context) error {
+	for after := uuid.Nil; ; {
+		page, next, err := t.ledger().Tombstones(ctx, t.projectID, after)
+		if err != nil {
+			return &ledgerError{err}
+		}
+		digests, times := make([][]byte, len(page)), make([]time.Time, len(page))
+		for i, one := range page {
+			digests[i], times[i] = one.Digest, one.ErasedAt
+		}
+		if len(page) > 0 {
+			if _, err := t.pool.Exec(ctx, setTombstones, digests, times); err != nil {
+				return fmt.Errorf("set the tombstones again: %w", err)
+			}
+		}
+		if next == uuid.Nil {
+			return nil
+		}
+		after = next
+	}
 }
 
 func (t *tenant) logLoss(ctx context.Context, known, found Progress) {

@@ -981,7 +981,7 @@ BEGIN
     END IF;
 
     UPDATE authsync.deliveries AS d
-    SET change_id = r.change_id, first_change_id = NULL, begun = true
+    SET change_id = r.change_id, first_change_id = NULL, begun = d.begun OR d.held_from IS NULL
     FROM jsonb_to_recordset(p_changes) AS r (change_id bigint, delivery_id bigint)
     CROSS JOIN LATERAL (SELECT o.id FROM authsync.deliveries AS o WHERE o.id = r.delivery_id LIMIT 1) AS known
     WHERE d.id = known.id AND d.destination_id IS NOT DISTINCT FROM p_destination_id;
@@ -3403,6 +3403,7 @@ CREATE TABLE authsync.erasures (
     requested_at timestamp with time zone NOT NULL,
     marked_at timestamp with time zone,
     finished_at timestamp with time zone,
+    invitation_digests bytea[] DEFAULT '{}'::bytea[] NOT NULL,
     CONSTRAINT erasures_finished_at_check CHECK (((finished_at IS NULL) = (state = 'running'::text))),
     CONSTRAINT erasures_phase_check CHECK ((phase = ANY (ARRAY['mark'::text, 'ledger'::text, 'mirror'::text, 'invitations'::text, 'events'::text, 'inbox'::text, 'remains'::text, 'clones'::text, 'destinations'::text, 'finish'::text]))),
     CONSTRAINT erasures_state_check CHECK ((state = ANY (ARRAY['running'::text, 'done'::text]))),
@@ -3430,6 +3431,8 @@ COMMENT ON COLUMN authsync.erasures.clones IS 'The erasures of the same person f
 COMMENT ON COLUMN authsync.erasures.wait_reason IS 'What it waits for; NULL: nothing.';
 
 COMMENT ON COLUMN authsync.erasures.marked_at IS 'When the tombstone was set: from then on the person cannot come back.';
+
+COMMENT ON COLUMN authsync.erasures.invitation_digests IS 'The digests of the invitations that were erased with the person, as in capydb_auth.erasures.';
 
 CREATE TABLE authsync.event_outcomes (
     inbox_id bigint NOT NULL,
@@ -3926,6 +3929,10 @@ CREATE TABLE authsync.mirror_repairs (
     unreconciled_providers jsonb DEFAULT '{}'::jsonb NOT NULL,
     found_at timestamp with time zone NOT NULL,
     finished_at timestamp with time zone,
+    searched_table text,
+    searched_to bigint DEFAULT 0 NOT NULL,
+    erased_again bigint DEFAULT 0 NOT NULL,
+    erased_at timestamp with time zone,
     CONSTRAINT mirror_repairs_cause_check CHECK ((cause = ANY (ARRAY['rewound'::text, 'recreated'::text])))
 );
 
@@ -3960,6 +3967,14 @@ COMMENT ON COLUMN authsync.mirror_repairs.reconciled_providers IS 'Providers for
 COMMENT ON COLUMN authsync.mirror_repairs.unreconciled_providers IS 'Provider -> why no reconcile could be started.';
 
 COMMENT ON COLUMN authsync.mirror_repairs.finished_at IS 'When the repair ended; NULL: it is still at work.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.searched_table IS 'The table of the mirror that is searched for users who had been erased; NULL: the search has not begun.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.searched_to IS 'Its blocks before this one have been searched.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.erased_again IS 'Number of users whom the mirror had again although they had been erased, and whose erasure was begun again.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.erased_at IS 'When the mirror had none of them any more; nothing is applied again before.';
 
 ALTER TABLE authsync.mirror_repairs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME authsync.mirror_repairs_id_seq

@@ -3066,13 +3066,25 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.ensure_user(p_id text) IS 'Makes a placeholder for a user whose event has not come yet; returns the id, for use in a foreign key.';
 
-CREATE FUNCTION capydb_auth.erase_begin(p_key bytea, p_user_id text, p_event_id text, p_at timestamp with time zone) RETURNS TABLE(change_id bigint, emails text[])
+CREATE FUNCTION capydb_auth.erase_begin(p_key bytea, p_user_id text, p_event_id text, p_at timestamp with time zone, p_epoch uuid DEFAULT NULL::uuid, p_applied_to bigint DEFAULT NULL::bigint) RETURNS TABLE(change_id bigint, emails text[], applied_to bigint)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
     AS $$
+#variable_conflict use_column
 BEGIN
     PERFORM capydb_auth.lock_mirror();
+
+    IF p_epoch IS NOT NULL THEN
+        UPDATE capydb_auth.mirror_progress AS p
+        SET applied_to = p.applied_to + 1
+        WHERE p.epoch = p_epoch AND p.applied_to >= p_applied_to
+        RETURNING p.applied_to INTO applied_to;
+        IF applied_to IS NULL THEN
+            RAISE EXCEPTION 'the mirror has lost calls that were applied to it: it was restored from a backup, or made anew'
+                USING ERRCODE = 'US004', HINT = 'authsync repairs it by itself; see authsync doctor.';
+        END IF;
+    END IF;
 
     INSERT INTO capydb_auth.erasures (digest, erased_at)
     VALUES (capydb_auth.erasure_digest(p_key, 'user', p_user_id), p_at)
@@ -3113,7 +3125,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.erase_begin(p_key bytea, p_user_id text, p_event_id text, p_at timestamp with time zone) IS 'Sets the tombstone of a user and makes the change that passes the erasure on.';
+COMMENT ON FUNCTION capydb_auth.erase_begin(p_key bytea, p_user_id text, p_event_id text, p_at timestamp with time zone, p_epoch uuid, p_applied_to bigint) IS 'Sets the tombstone of a user and makes the change that passes the erasure on.';
 
 CREATE FUNCTION capydb_auth.erase_invitations(p_key bytea, p_emails text[], p_after text, p_limit integer, p_at timestamp with time zone) RETURNS TABLE(invitations bigint, changes bigint, ids text[], next_after text)
     LANGUAGE plpgsql
@@ -3310,6 +3322,44 @@ END;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.find_erased(p_key bytea, p_record_types text[], p_record_ids text[], p_user_ids text[]) IS 'Tells which of some records were erased, or belong to a user who was.';
+
+CREATE FUNCTION capydb_auth.find_restored(p_key bytea, p_table text, p_from bigint, p_blocks bigint) RETURNS TABLE(user_ids text[], is_last boolean)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_indexscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+DECLARE
+    v_from tid := format('(%s,0)', p_from)::tid;
+    v_to   tid := format('(%s,0)', p_from + p_blocks)::tid;
+BEGIN
+    IF p_table = 'users' THEN
+        user_ids := ARRAY(
+            SELECT u.id
+            FROM capydb_auth.users AS u
+            WHERE u.ctid >= v_from AND u.ctid < v_to
+              AND encode(sha256(p_key || convert_to('user:' || u.id, 'UTF8')), 'hex')
+                  IN (SELECT e.digest FROM capydb_auth.erasures AS e)
+        );
+    ELSE
+        user_ids := ARRAY(
+            SELECT c.record_id
+            FROM (
+                SELECT DISTINCT f.record_id
+                FROM capydb_auth.changes AS f
+                WHERE f.ctid >= v_from AND f.ctid < v_to AND f.record_type = 'user'
+            ) AS c
+            WHERE encode(sha256(p_key || convert_to('user:' || c.record_id, 'UTF8')), 'hex')
+                IN (SELECT e.digest FROM capydb_auth.erasures AS e)
+        );
+    END IF;
+    is_last := p_from + p_blocks >= pg_relation_size(format('capydb_auth.%I', p_table)::regclass) / current_setting('block_size')::bigint;
+    RETURN NEXT;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.find_restored(p_key bytea, p_table text, p_from bigint, p_blocks bigint) IS 'Searches a range of blocks of a table for users who were erased.';
 
 CREATE FUNCTION capydb_auth.is_same_scalar(p_one jsonb, p_other jsonb) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -5660,7 +5710,7 @@ REVOKE ALL ON FUNCTION capydb_auth.ensure_organization(p_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.ensure_user(p_id text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.erase_begin(p_key bytea, p_user_id text, p_event_id text, p_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.erase_begin(p_key bytea, p_user_id text, p_event_id text, p_at timestamp with time zone, p_epoch uuid, p_applied_to bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.erase_invitations(p_key bytea, p_emails text[], p_after text, p_limit integer, p_at timestamp with time zone) FROM PUBLIC;
 
@@ -5671,6 +5721,8 @@ REVOKE ALL ON FUNCTION capydb_auth.erase_records(p_user_id text, p_keep bigint, 
 REVOKE ALL ON FUNCTION capydb_auth.erasure_digest(p_key bytea, p_record_type text, p_record_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.find_erased(p_key bytea, p_record_types text[], p_record_ids text[], p_user_ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.find_restored(p_key bytea, p_table text, p_from bigint, p_blocks bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.is_same_scalar(p_one jsonb, p_other jsonb) FROM PUBLIC;
 

@@ -4,6 +4,7 @@
 //
 //	mirror ──Exchange──▶ authsync.mirror_progress
 //	       ──Lost──────▶ authsync.mirror_repairs + job repair_mirror
+//	                          │ erasing again ─▶ users who were erased since, whom a backup had
 //	                          │ looking through the inbox ─▶ messages pending again, a bounded number at a time
 //	                          │ replaying                 ─▶ until the last of them was applied
 //	                          │ reconciling               ─▶ a reconcile for each provider whose credentials allow
@@ -116,6 +117,7 @@ const (
 		UPDATE authsync.mirror_repairs AS r
 		SET cause = $2, epoch = $3, known_applied_to = $4, found_applied_to = $5, found_at = $6,
 		    last_inbox_id = (SELECT coalesce(max(i.id), 0) FROM authsync.inbox AS i), lost_since = least(r.lost_since, coalesce($7::timestamptz, '-infinity')),
+		    searched_table = NULL, searched_to = 0, erased_at = NULL,
 		    replay_cursor = 0, messages = 0, last_pending_id = NULL, replayed_at = NULL, reconciled_providers = '{}', unreconciled_providers = '{}'
 		WHERE r.project_id = $1 AND r.finished_at IS NULL AND (r.epoch, r.known_applied_to) <> ($3, $4)
 		RETURNING r.id`

@@ -21,6 +21,7 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/redact"
 	"github.com/authsync/authsync/internal/sync/syncrun"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 const (
@@ -48,7 +49,9 @@ type Config struct {
 	Inbox   *inbox.Inbox
 	Mirrors interface {
 		Check(ctx context.Context, projectID uuid.UUID) error
+		FindRestored(ctx context.Context, projectID uuid.UUID, table string, from, blocks int64) (userIDs []string, isLast bool, err error)
 	}
+	Erasures Erasures // nil: nobody is ever erased
 	// Providers returns a project's providers, Start starts a reconcile of one; see syncrun.Store.
 	Providers func(ctx context.Context, projectID uuid.UUID) ([]string, error)
 	Start     func(ctx context.Context, projectID uuid.UUID, providerName string, o syncrun.Order) (syncrun.Run, error)
@@ -91,6 +94,9 @@ func (w *repairWorker) Work(ctx context.Context, job *river.Job[Args]) error {
 	if err == nil && r.ReplayCursor == 0 {
 		err = w.notTooOften(ctx, r.ProjectID)
 	}
+	if err == nil && r.ErasedAt == nil {
+		err = w.erase(ctx, &r, until)
+	}
 	for err == nil && r.LastPendingID == nil {
 		if !time.Now().Before(until) {
 			return jobs.Yield(ctx)
@@ -106,11 +112,14 @@ func (w *repairWorker) Work(ctx context.Context, job *river.Job[Args]) error {
 		err = w.reconcile(ctx, &r)
 	}
 	var wait *jobs.WaitError
+	var delay *tenantdb.DelayError
 	switch {
 	case err == nil:
 		return jobs.End(ctx, w.Pool, job.JobRow, subject, w.Now())
-	case ctx.Err() != nil, errors.Is(err, errRestarted):
+	case ctx.Err() != nil, errors.Is(err, errRestarted), errors.Is(err, errSliceOver):
 		return jobs.Yield(ctx)
+	case errors.As(err, &delay):
+		wait = &jobs.WaitError{After: delay.After, Err: fmt.Errorf("the project's database cannot be used now: %s", redact.Reason(delay.Err))}
 	case !errors.As(err, &wait):
 		w.Log.WarnContext(ctx, "job_snoozed", slog.Int64("job_id", job.ID), slog.String("kind", job.Kind), slog.Any("error", err))
 		wait = &jobs.WaitError{After: time.Second, Err: err, Failed: true}
@@ -174,6 +183,9 @@ const (
 		WHERE r.id = $1
 		RETURNING r.last_pending_id`
 )
+
+// errSliceOver means that the job has worked for long enough.
+var errSliceOver = errors.New("the rest is for the next job")
 
 // errRestarted reports that a repair restarts because the mirror lost data again.
 var errRestarted = errors.New("the repair begins anew")

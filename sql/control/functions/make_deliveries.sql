@@ -12,7 +12,7 @@
 -- p_changes is an array of objects: change_id, record_type, record_id, user_id, order_key, event_type,
 -- changed, changed_at, event_id and reason, which is why it cannot be delivered; its delivery is made as
 -- failed. An object with a delivery_id makes no delivery: a repaired mirror has made the change of that delivery again, under
--- this id. It may have been sent before.
+-- this id. It may have been sent before, unless it is held back, or was cancelled while it was.
 --
 -- A deletion that is held back has held_from. Deletions of a record that the destination has not heard of, because they are
 -- held or were cancelled while they were, are withheld until the record is restored. What follows names the first of
@@ -72,7 +72,7 @@ BEGIN
     END IF;
 
     UPDATE authsync.deliveries AS d
-    SET change_id = r.change_id, first_change_id = NULL, begun = true
+    SET change_id = r.change_id, first_change_id = NULL, begun = d.begun OR d.held_from IS NULL
     FROM jsonb_to_recordset(p_changes) AS r (change_id bigint, delivery_id bigint)
     CROSS JOIN LATERAL (SELECT o.id FROM authsync.deliveries AS o WHERE o.id = r.delivery_id LIMIT 1) AS known
     WHERE d.id = known.id AND d.destination_id IS NOT DISTINCT FROM p_destination_id;

@@ -1,0 +1,149 @@
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/authsync/authsync/internal/jobs"
+	"github.com/authsync/authsync/internal/mirror"
+	"github.com/authsync/authsync/internal/pgdb"
+)
+
+// tombstonesPage is the number of erasures whose tombstones are read at a time.
+const tombstonesPage = 500
+
+const selectTombstones = `
+	SELECT e.id, e.digest, e.invitation_digests, coalesce(e.marked_at, e.requested_at) AS erased_at
+	FROM authsync.erasures AS e
+	WHERE e.project_id = $1 AND e.id > $2 AND (e.marked_at IS NOT NULL OR e.state = 'done')
+	ORDER BY e.id
+	LIMIT $3`
+
+// Tombstones returns a page of those of the project's erased users; see mirror.Ledger.
+func (l *Ledger) Tombstones(ctx context.Context, projectID, after uuid.UUID) (page []mirror.Tombstone, next uuid.UUID, err error) {
+	type row struct {
+		ID                uuid.UUID
+		Digest            []byte
+		InvitationDigests [][]byte
+		ErasedAt          time.Time
+	}
+	rows, err := pgdb.Collect[row](ctx, l.pool, selectTombstones, pgdb.Planned, projectID, after, tombstonesPage)
+	if err != nil {
+		return nil, uuid.Nil, fmt.Errorf("read who was erased: %w", err)
+	}
+	for _, one := range rows {
+		for _, digest := range append([][]byte{one.Digest}, one.InvitationDigests...) {
+			page = append(page, mirror.Tombstone{Digest: digest, ErasedAt: one.ErasedAt})
+		}
+	}
+	if len(rows) == tombstonesPage {
+		next = rows[len(rows)-1].ID
+	}
+	return page, next, nil
+}
+
+// Erasures erase users again whom a restored mirror has; see erasure.Store.
+type Erasures interface {
+	// Restart has the project's erasures that are at work begin anew: what they removed may be there again.
+	Restart(ctx context.Context, projectID uuid.UUID) error
+	// Repeat begins erasures of users who had been erased, and returns how many were not under way already.
+	Repeat(ctx context.Context, projectID uuid.UUID, userIDs []string, by string) (begun int64, err error)
+	// Rowless reports whether all erasures of the project have removed the users' rows and changes.
+	Rowless(ctx context.Context, projectID uuid.UUID) (bool, error)
+}
+
+// searchedBlocks is how many blocks of a table are searched per call: some ten thousand rows.
+const searchedBlocks = 1000
+
+const (
+	selectHasErased = `SELECT EXISTS (SELECT FROM authsync.erasures AS e WHERE e.project_id = $1)`
+
+	noteSearched = `
+		UPDATE authsync.mirror_repairs AS r
+		SET searched_table = $3, searched_to = $4, erased_again = erased_again + $5
+		WHERE r.id = $1 AND r.known_applied_to = $2 AND r.erased_at IS NULL`
+
+	endErasing = `
+		UPDATE authsync.mirror_repairs AS r SET erased_at = $3
+		WHERE r.id = $1 AND r.known_applied_to = $2 AND r.erased_at IS NULL
+		RETURNING r.erased_at`
+)
+
+// erase has users erased again who were erased after the backup from which the mirror was restored. The tombstones are set by
+// now; nothing is applied again, and so nothing goes to destinations, before the rows are gone, too.
+func (w *repairWorker) erase(ctx context.Context, r *Repair, until time.Time) error {
+	var any bool
+	if err := w.Pool.QueryRow(ctx, selectHasErased, r.ProjectID).Scan(&any); err != nil {
+		return fmt.Errorf("read whether anybody was erased: %w", err)
+	}
+	if any && w.Erasures != nil {
+		if r.SearchedTable == nil {
+			if err := w.Erasures.Restart(ctx, r.ProjectID); err != nil {
+				return err
+			}
+			if err := w.searched(ctx, r, mirror.SearchedUsers, 0, 0); err != nil {
+				return err
+			}
+		}
+		for *r.SearchedTable != "" {
+			if !time.Now().Before(until) {
+				return errSliceOver
+			}
+			if err := w.search(ctx, r); err != nil {
+				return err
+			}
+		}
+		rowless, err := w.Erasures.Rowless(ctx, r.ProjectID)
+		if err != nil {
+			return err
+		}
+		if !rowless {
+			return &jobs.WaitError{After: recheckAfter, Err: errors.New("users who had been erased are erased again first")}
+		}
+	}
+	err := w.Pool.QueryRow(ctx, endErasing, r.ID, r.KnownAppliedTo, w.Now()).Scan(&r.ErasedAt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return errRestarted
+	}
+	return err
+}
+
+// search searches a range of blocks.
+func (w *repairWorker) search(ctx context.Context, r *Repair) error {
+	table, to := *r.SearchedTable, r.SearchedTo+searchedBlocks
+	found, isLast, err := w.Mirrors.FindRestored(ctx, r.ProjectID, table, r.SearchedTo, searchedBlocks)
+	if err != nil {
+		return err
+	}
+	slices.Sort(found)
+	begun, err := w.Erasures.Repeat(ctx, r.ProjectID, slices.Compact(found), fmt.Sprintf("repair %d of the mirror", r.ID))
+	if err != nil {
+		return err
+	}
+	switch {
+	case isLast && table == mirror.SearchedUsers:
+		table, to = mirror.SearchedChanges, 0
+	case isLast:
+		table, to = "", 0
+	}
+	return w.searched(ctx, r, table, to, begun)
+}
+
+// searched notes how far the search is; no table: it is done.
+func (w *repairWorker) searched(ctx context.Context, r *Repair, table string, to, begun int64) error {
+	tag, err := w.Pool.Exec(ctx, noteSearched, r.ID, r.KnownAppliedTo, table, to, begun)
+	if err != nil {
+		return fmt.Errorf("note how far the search for erased users is: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return errRestarted
+	}
+	r.SearchedTable, r.SearchedTo, r.ErasedAgain = &table, to, r.ErasedAgain+begun
+	return nil
+}
