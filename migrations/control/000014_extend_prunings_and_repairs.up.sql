@@ -13,12 +13,12 @@ COMMENT ON COLUMN authsync.mirror_prunings.held_since IS 'When an attempt first 
 ALTER TABLE authsync.mirror_repairs
     ADD COLUMN searched_table text,
     ADD COLUMN searched_to bigint NOT NULL DEFAULT 0,
-    ADD COLUMN erased_again bigint NOT NULL DEFAULT 0,
+    ADD COLUMN returned_users bigint NOT NULL DEFAULT 0,
     ADD COLUMN erased_at timestamptz;
 
 COMMENT ON COLUMN authsync.mirror_repairs.searched_table IS 'The table of the mirror that is searched for users who had been erased; NULL: the search has not begun.';
 COMMENT ON COLUMN authsync.mirror_repairs.searched_to IS 'Its blocks before this one have been searched.';
-COMMENT ON COLUMN authsync.mirror_repairs.erased_again IS 'Number of users whom the mirror had again although they had been erased, and whose erasure was begun again.';
+COMMENT ON COLUMN authsync.mirror_repairs.returned_users IS 'Number of users whom the mirror had again although they had been erased, and whose erasure was begun again.';
 COMMENT ON COLUMN authsync.mirror_repairs.erased_at IS 'When the mirror had none of them any more; nothing is applied again before.';
 
 ALTER TABLE authsync.erasures ADD COLUMN invitation_digests bytea[] NOT NULL DEFAULT '{}';

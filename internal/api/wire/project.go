@@ -92,7 +92,7 @@ type MirrorRepair struct {
 	FoundAt         time.Time         `json:"found_at"`
 	LostSince       *time.Time        `json:"lost_since"`         // nil: everything was lost
 	NotInInboxUntil *time.Time        `json:"not_in_inbox_until"` // nil: the inbox had all of it
-	ErasedAgain     int64             `json:"erased_again"`       // users whom it had again although they had been erased
+	ReturnedUsers   int64             `json:"returned_users"`     // users whom it had again although they had been erased
 	Messages        int64             `json:"messages"`
 	ReplayedAt      *time.Time        `json:"replayed_at"`
 	FinishedAt      *time.Time        `json:"finished_at"` // nil: it is at work

@@ -3931,7 +3931,7 @@ CREATE TABLE authsync.mirror_repairs (
     finished_at timestamp with time zone,
     searched_table text,
     searched_to bigint DEFAULT 0 NOT NULL,
-    erased_again bigint DEFAULT 0 NOT NULL,
+    returned_users bigint DEFAULT 0 NOT NULL,
     erased_at timestamp with time zone,
     CONSTRAINT mirror_repairs_cause_check CHECK ((cause = ANY (ARRAY['rewound'::text, 'recreated'::text])))
 );
@@ -3972,7 +3972,7 @@ COMMENT ON COLUMN authsync.mirror_repairs.searched_table IS 'The table of the mi
 
 COMMENT ON COLUMN authsync.mirror_repairs.searched_to IS 'Its blocks before this one have been searched.';
 
-COMMENT ON COLUMN authsync.mirror_repairs.erased_again IS 'Number of users whom the mirror had again although they had been erased, and whose erasure was begun again.';
+COMMENT ON COLUMN authsync.mirror_repairs.returned_users IS 'Number of users whom the mirror had again although they had been erased, and whose erasure was begun again.';
 
 COMMENT ON COLUMN authsync.mirror_repairs.erased_at IS 'When the mirror had none of them any more; nothing is applied again before.';
 

@@ -66,7 +66,7 @@ const (
 
 	noteSearched = `
 		UPDATE authsync.mirror_repairs AS r
-		SET searched_table = $3, searched_to = $4, erased_again = erased_again + $5
+		SET searched_table = $3, searched_to = $4, returned_users = returned_users + $5
 		WHERE r.id = $1 AND r.known_applied_to = $2 AND r.erased_at IS NULL`
 
 	endErasing = `
@@ -144,6 +144,6 @@ func (w *repairWorker) searched(ctx context.Context, r *Repair, table string, to
 	if tag.RowsAffected() == 0 {
 		return errRestarted
 	}
-	r.SearchedTable, r.SearchedTo, r.ErasedAgain = &table, to, r.ErasedAgain+begun
+	r.SearchedTable, r.SearchedTo, r.ReturnedUsers = &table, to, r.ReturnedUsers+begun
 	return nil
 }
