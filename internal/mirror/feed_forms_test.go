@@ -11,7 +11,7 @@ import (
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
-// firstForm gives the changes of users the form in which they were written before migration 11.
+// firstForm gives the changes of users the form in which they were written before migration 10.
 const firstForm = `
 	UPDATE capydb_auth.changes AS c
 	SET changed = f.changed, after = f.record_row - 'raw', changed_fields = NULL, after_email = NULL, after_first_name = NULL,
