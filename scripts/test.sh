@@ -20,8 +20,8 @@ case " $*" in
 esac
 
 go build -o .bin/ ./scripts/pg ./scripts/testsum
-case " $*" in
-    *" -v"* | *" -bench"* | *" -fuzz"* | *" -list"* | *" -json"*) command=(go test) ;;
+case " $* " in
+    *" -v "* | *" -bench"* | *" -fuzz"* | *" -list"* | *" -json"*) command=(go test) ;;
     *) command=(.bin/testsum .cache/test.log go test) ;;
 esac
 if [ -n "${PG:-}" ]; then

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/testkit/jobstest"
 )
 
 func TestProjectsKeepWhatTheyAreToldTo(t *testing.T) {
@@ -16,8 +17,10 @@ func TestProjectsKeepWhatTheyAreToldTo(t *testing.T) {
 	b := setup(t)
 	require.Regexp(t, `(?m)^deliveries +90 days +the server's default$`, b.must(t, "projects", "get", "shop"))
 	require.NotContains(t, b.must(t, "projects", "get", "shop")+b.must(t, "doctor"), "a deletion is held back")
+	jobstest.Completed(t, b.control, "prune_mirrors") // the next one comes in an hour
 	execute(t, b.control, `INSERT INTO authsync.mirror_prunings (project_id, attempted_at, finished_at, held_reason, held_since)
-		SELECT p.id, now(), now(), 'a deletion is held back from destination crm', '2026-05-04 10:20Z' FROM authsync.projects AS p`)
+		SELECT p.id, now(), now(), 'a deletion is held back from destination crm', '2026-05-04 10:20Z' FROM authsync.projects AS p
+		ON CONFLICT (project_id) DO UPDATE SET held_reason = excluded.held_reason, held_since = excluded.held_since`)
 	require.Regexp(t, `Changes are kept for longer since 2026-05-04 10:20\S*: a deletion is held back from destination crm\.`, b.must(t, "projects", "get", "shop"))
 	require.Regexp(t, `warning +retention: the change feed of project shop keeps changes .*, since 2026-05-04 10:20Z: a deletion is held back`, b.must(t, "doctor"))
 

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/authsync/authsync/internal/testkit/jobstest"
 )
 
 // A deletion that is held back is seen as such, and sent or cancelled by hand.
@@ -35,8 +37,10 @@ func TestAHeldDeletionIsConfirmedByHand(t *testing.T) {
 		require.Contains(t, s.get(t, page, s.all).words, "1, the first until", page)
 	}
 	require.NotContains(t, s.get(t, s.path(), s.all).words, "kept for longer")
+	jobstest.Completed(t, s.Control, "prune_mirrors") // the next one comes in an hour
 	s.exec(t, `INSERT INTO authsync.mirror_prunings (project_id, attempted_at, held_reason, held_since)
-		SELECT p.id, now(), 'a deletion is held back from destination app', now() FROM authsync.projects AS p`)
+		SELECT p.id, now(), 'a deletion is held back from destination app', now() FROM authsync.projects AS p
+		ON CONFLICT (project_id) DO UPDATE SET held_reason = excluded.held_reason, held_since = excluded.held_since`)
 	require.Regexp(t, `Changes are kept for longer since .*: a deletion is held back from destination app\.`, s.get(t, s.path(), s.all).words)
 	ask := s.get(t, s.path("destinations", "app", "confirm"), s.all)
 	require.Contains(t, ask.words, "1 delivery would be sent now")

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/jobs"
+	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
 // Client makes a client that works no jobs: it inserts, retries, cancels and deletes them, as River UI does.
@@ -54,6 +55,17 @@ func (a always) NowOrNil() *time.Time {
 func Retry(tb testing.TB, pool *pgxpool.Pool, kinds ...string) int {
 	tb.Helper()
 	return RetryIn(tb, pool, []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStateScheduled, rivertype.JobStateRetryable}, kinds...)
+}
+
+// Completed waits until a job of the kind has ended well, such as the one that a server begins with.
+func Completed(tb testing.TB, pool *pgxpool.Pool, kind string) {
+	tb.Helper()
+	waittest.Until(tb, func() bool {
+		var is bool
+		require.NoError(tb, pool.QueryRow(tb.Context(),
+			`SELECT EXISTS (SELECT FROM authsync.river_job AS j WHERE j.kind = $1 AND j.state = 'completed')`, kind).Scan(&is))
+		return is
+	}, "no job %s is completed", kind)
 }
 
 // RetryIn is Retry for jobs in the states given.
