@@ -70,15 +70,22 @@ func work(controlURL, projectURL string) int {
 		fmt.Fprintln(os.Stderr, "open:", err)
 		return 1
 	}
+	goOn := make(chan byte)
+	go func() {
+		for in := bufio.NewReader(os.Stdin); ; {
+			b, err := in.ReadByte()
+			if err != nil {
+				os.Exit(1) // the test is gone
+			}
+			goOn <- b
+		}
+	}()
 	var one sync.Mutex
-	goOn := bufio.NewReader(os.Stdin)
 	say := func(step string) {
 		one.Lock()
 		defer one.Unlock()
 		fmt.Fprintln(os.Stdout, step)
-		if _, err := goOn.ReadByte(); err != nil {
-			os.Exit(1)
-		}
+		<-goOn
 	}
 	log := slog.New(slog.DiscardHandler)
 	databases := tenantdb.New(tenantdb.Config{URL: func(context.Context, uuid.UUID) (string, error) { return projectURL, nil }, Log: log})
