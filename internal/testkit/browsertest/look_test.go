@@ -35,12 +35,18 @@ func axe(t *testing.T) string {
 const barriers = `axe.run(document, {resultTypes: ["violations"]}).then((found) =>
 	found.violations.flatMap((v) => v.nodes.map((n) => v.id + ": " + n.html + "\n" + n.failureSummary)))`
 
-// overflow are the elements that are wider than the page, if that makes the page scroll sideways.
-const overflow = `(() => {
-	const width = document.documentElement.clientWidth;
-	if (document.documentElement.scrollWidth <= width) return [];
-	return [...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > width + 0.5).map((e) => e.outerHTML.slice(0, 200));
-})()`
+// overflow are the elements that are wider than the page, if that makes the page scroll sideways once it has settled: a page that has
+// just been made narrow does so for a moment.
+const overflow = `new Promise((done) => {
+	let left = 100;
+	const look = () => {
+		const width = document.documentElement.clientWidth;
+		if (document.documentElement.scrollWidth <= width) return done([]);
+		if (left--) return setTimeout(look, 50);
+		done([...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > width + 0.5).map((e) => e.outerHTML.slice(0, 200)));
+	};
+	look();
+})`
 
 // pwned is true where a script that was stored has run.
 const pwned = `"__pwned" in window`
