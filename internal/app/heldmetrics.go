@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -45,7 +44,7 @@ const selectHeld = `
 type heldMetrics struct {
 	pool  *pgxpool.Pool
 	log   *slog.Logger
-	found atomic.Pointer[[]heldState]
+	found latest[heldState]
 }
 
 func (m *heldMetrics) describe() *prometheus.Desc {
@@ -68,15 +67,7 @@ func (m *heldMetrics) Collect(ch chan<- prometheus.Metric) {
 
 // look counts anew.
 func (m *heldMetrics) look(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, projectMetricsEvery)
-	defer cancel()
-	found, err := pgdb.Collect[heldState](ctx, m.pool, selectHeld, pgdb.Planned, maxProjectMetrics, maxHeldCounted)
-	if err != nil {
-		m.found.Store(nil)
-		if ctx.Err() == nil {
-			m.log.WarnContext(ctx, "held_deliveries_not_counted", slog.Any("error", err))
-		}
-		return
+	if err := m.found.read(ctx, m.pool, selectHeld, pgdb.Planned, maxProjectMetrics, maxHeldCounted); err != nil {
+		m.log.WarnContext(ctx, "held_deliveries_not_counted", slog.Any("error", err))
 	}
-	m.found.Store(&found)
 }

@@ -53,7 +53,7 @@ type projectMetrics struct {
 	pool  *pgxpool.Pool
 	down  func() map[uuid.UUID]bool // by project whose database this process uses: whether it is unavailable
 	log   *slog.Logger
-	found atomic.Pointer[[]projectState]
+	found latest[projectState]
 }
 
 func (m *projectMetrics) describe() (lag, pending, failing, up *prometheus.Desc) {
@@ -102,17 +102,28 @@ func (m *projectMetrics) Collect(ch chan<- prometheus.Metric) {
 
 // look reads the states anew.
 func (m *projectMetrics) look(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, projectMetricsEvery)
-	defer cancel()
-	found, err := pgdb.Collect[projectState](ctx, m.pool, selectProjectStates, maxProjectMetrics)
-	if err != nil {
-		m.found.Store(nil)
-		if ctx.Err() == nil {
-			m.log.WarnContext(ctx, "project_metrics_not_read", slog.Any("error", err))
-		}
-		return
+	if err := m.found.read(ctx, m.pool, selectProjectStates, maxProjectMetrics); err != nil {
+		m.log.WarnContext(ctx, "project_metrics_not_read", slog.Any("error", err))
 	}
-	m.found.Store(&found)
+}
+
+// latest is what the last look found; nil if it failed.
+type latest[T any] struct{ atomic.Pointer[[]T] }
+
+// read looks anew, within the time until the next look. That the process stops meanwhile is no error.
+func (l *latest[T]) read(ctx context.Context, pool *pgxpool.Pool, query string, args ...any) error {
+	bounded, cancel := context.WithTimeout(ctx, projectMetricsEvery)
+	defer cancel()
+	found, err := pgdb.Collect[T](bounded, pool, query, args...)
+	if err == nil {
+		l.Store(&found)
+		return nil
+	}
+	l.Store(nil)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // startProjectMetrics keeps the metrics of projects current, in a process with the role worker.
