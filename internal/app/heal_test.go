@@ -119,11 +119,10 @@ func TestAStoppedStreamHeals(t *testing.T) {
 	const stream = "est_AAAAAAAAAAAAAAAAAAAAAA"
 	tenant := demoprovider.NewAuth0(demoprovider.NewAccount(5), time.Now)
 	tenant.Scope += " " + demoprovider.Auth0StreamScopes + " " + demoprovider.Auth0EnableScope
-	tenant.Streams.Streams = []demoprovider.Auth0Stream{{
+	tenant.Streams.Start(h.url, demoprovider.Auth0Stream{
 		ID: stream, Name: "authsync", Token: signingSecret,
 		Endpoint: "https://sync.example.com/api/capydb/v1/integrations/auth0/webhook/" + h.in.projectID,
-	}}
-	tenant.Streams.To = h.url
+	})
 	require.NoError(t, h.api.Do(t.Context(), http.MethodPut, "/projects/shop/integrations/auth0", map[string]any{
 		"credentials": map[string]any{
 			"domain": demoprovider.Auth0Domain, "client_id": demoprovider.Auth0ClientID, "client_secret": demoprovider.Auth0ClientSecret,

@@ -193,10 +193,9 @@ func TestRepairOfOneUserThroughTheAPI(t *testing.T) {
 
 	tenant := demoprovider.NewAuth0(demoprovider.NewAccount(3), userapitest.NewClock().Now)
 	tenant.Scope = "read:users " + demoprovider.Auth0StreamScopes
-	tenant.Streams.To = a.URL()
-	tenant.Streams.Streams = []demoprovider.Auth0Stream{{
+	tenant.Streams.Start(a.URL(), demoprovider.Auth0Stream{
 		ID: "est_AAAAAAAAAAAAAAAAAAAAAA", Name: "authsync", Endpoint: c.WebhookURL(provider.Auth0, in.projectID), Token: signingSecret,
-	}}
+	})
 	in.allowReading(t, userapitest.Start(t, tenant))
 	got, err := c.Refresh(t.Context(), "shop", "user", demoprovider.Auth0ID(1), provider.Auth0)
 	require.NoError(t, err)

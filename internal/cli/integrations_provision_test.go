@@ -104,7 +104,9 @@ func TestProvisionSaysWhatIsMissing(t *testing.T) {
 	require.Contains(t, doctor.out, "missing: create:event_streams")
 	require.Contains(t, doctor.out, "authsync integrations set tenant auth0 --provision")
 
-	server.Scope = "read:users " + demoprovider.Auth0StreamScopes + " " + demoprovider.Auth0ManageScopes
+	server.Change(func() {
+		server.Scope = "read:users " + demoprovider.Auth0StreamScopes + " " + demoprovider.Auth0ManageScopes
+	})
 	b.must(t, "integrations", "set", "tenant", "auth0", "--provision")
 	require.NotZero(t, attempts.Load())
 	require.NotContains(t, b.run(t, "doctor").out, "failed   webhooks")
@@ -130,7 +132,7 @@ func TestDeletingSaysWhyAWebhookCannotBeRemoved(t *testing.T) {
 	b := setupTenant(t)
 	server, set := tenant(t, b)
 	b.must(t, set...)
-	server.Scope = strings.ReplaceAll(server.Scope, "delete:event_streams", "")
+	server.Change(func() { server.Scope = strings.ReplaceAll(server.Scope, "delete:event_streams", "") })
 	r := b.run(t, "integrations", "delete", "tenant", "auth0", "--yes")
 	require.Equal(t, 1, r.status)
 	require.Contains(t, r.err, "delete:event_streams")
@@ -145,9 +147,9 @@ func TestDetachingRemovesTheWebhooks(t *testing.T) {
 	b := setupTenant(t)
 	server, set := tenant(t, b)
 	b.must(t, set...)
-	server.Streams.Streams = append(server.Streams.Streams, demoprovider.Auth0Stream{ID: "est_other", Name: "other", Endpoint: "https://elsewhere.example.com", Token: "x"})
+	server.Streams.Start("", append(server.Streams.All(), demoprovider.Auth0Stream{ID: "est_other", Name: "other", Endpoint: "https://elsewhere.example.com", Token: "x"})...)
 	scope := server.Scope
-	server.Scope = strings.ReplaceAll(scope, "delete:event_streams", "")
+	server.Change(func() { server.Scope = strings.ReplaceAll(scope, "delete:event_streams", "") })
 	r := b.run(t, "projects", "detach", "tenant", "--yes")
 	require.Equal(t, 1, r.status)
 	require.Contains(t, r.err, "delete:event_streams")
@@ -155,7 +157,7 @@ func TestDetachingRemovesTheWebhooks(t *testing.T) {
 	require.Contains(t, b.must(t, "integrations", "get", "tenant", "auth0"), "Webhook set up by authsync")
 	require.Len(t, server.Streams.All(), 2)
 
-	server.Scope = scope
+	server.Change(func() { server.Scope = scope })
 	require.Contains(t, b.must(t, "projects", "detach", "tenant", "--yes"), "Detached project tenant")
 	require.Len(t, server.Streams.All(), 1, "another's stays")
 	require.Equal(t, "est_other", server.Streams.All()[0].ID)
@@ -184,7 +186,7 @@ func TestProvisionFetchesTheSigningSecretOfClerk(t *testing.T) {
 	require.Empty(t, server.Svix.All())
 
 	// A surprise says how to go on by hand, and the integration is stored.
-	server.Svix.Link = "https://portal.example.com/#key=x"
+	server.Change(func() { server.Svix.Link = "https://portal.example.com/#key=x" })
 	r := b.run(t, set...)
 	require.Equal(t, 1, r.status)
 	require.Contains(t, r.err, "By hand: Clerk dashboard")

@@ -43,7 +43,9 @@ func TestAWebhookIsSetUpByTheForm(t *testing.T) {
 	require.Contains(t, page.step(t, "Check the permissions"), "failed: ")
 	require.NotContains(t, page.text, demoprovider.Auth0ClientSecret)
 
-	server.Scope = "read:users " + demoprovider.Auth0StreamScopes + " " + demoprovider.Auth0ManageScopes
+	server.Change(func() {
+		server.Scope = "read:users " + demoprovider.Auth0StreamScopes + " " + demoprovider.Auth0ManageScopes
+	})
 	page = s.do(t, page.formWith(t, "provision"), s.all)
 	require.Contains(t, page.notice(t), "is being set up")
 	waittest.Until(t, func() bool {

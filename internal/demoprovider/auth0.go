@@ -20,7 +20,7 @@ const (
 )
 
 // Auth0 answers as an Auth0 tenant does: its token endpoint, its Management API
-// and the place where exports are downloaded. Set its fields before it is used.
+// and the place where exports are downloaded. Set its fields before it is used; see [Server.Change].
 type Auth0 struct {
 	Server
 	Account *Account
@@ -155,7 +155,7 @@ func (a *Auth0) token(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.PostFormValue("grant_type") != "client_credentials":
 		refuse(http.StatusForbidden, "Unsupported grant type")
-	case r.PostFormValue("client_id") != Auth0ClientID || r.PostFormValue("client_secret") != a.Secret:
+	case r.PostFormValue("client_id") != Auth0ClientID || r.PostFormValue("client_secret") != setting(&a.Server, &a.Secret):
 		refuse(http.StatusUnauthorized, "Unauthorized: "+r.PostFormValue("client_secret"))
 	case r.PostFormValue("audience") != "https://"+Auth0Domain+"/api/v2/":
 		refuse(http.StatusForbidden, "Service not found: "+r.PostFormValue("audience"))
@@ -166,7 +166,7 @@ func (a *Auth0) token(w http.ResponseWriter, r *http.Request) {
 		token := fmt.Sprintf("eyJ-token-%d", len(a.tokens)+1)
 		a.tokens[token] = a.Now().Add(24 * time.Hour)
 		a.state.Unlock()
-		writeJSON(w, http.StatusOK, fmt.Sprintf(`{"access_token":%q,"expires_in":86400,"scope":%q,"token_type":"Bearer"}`, token, a.Scope))
+		writeJSON(w, http.StatusOK, fmt.Sprintf(`{"access_token":%q,"expires_in":86400,"scope":%q,"token_type":"Bearer"}`, token, setting(&a.Server, &a.Scope)))
 	}
 }
 

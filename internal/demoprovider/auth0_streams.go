@@ -131,8 +131,9 @@ func (s *Auth0Streams) Posted() []int {
 
 // allows reports that a token has one of the scopes, and refuses otherwise.
 func (a *Auth0) allows(w http.ResponseWriter, scopes ...string) bool {
+	granted := strings.Fields(setting(&a.Server, &a.Scope))
 	for _, scope := range scopes {
-		if slices.Contains(strings.Fields(a.Scope), scope) {
+		if slices.Contains(granted, scope) {
 			return true
 		}
 	}

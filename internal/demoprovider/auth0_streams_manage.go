@@ -44,6 +44,13 @@ func (s *Auth0Streams) All() []Auth0Stream {
 	return slices.Clone(s.Streams)
 }
 
+// Start has the streams be these, and what is redelivered be posted to an address; see To.
+func (s *Auth0Streams) Start(to string, streams ...Auth0Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.To, s.Streams = to, streams
+}
+
 // Change changes the stream of an id, as a person does in the dashboard.
 func (s *Auth0Streams) Change(id string, change func(*Auth0Stream)) {
 	s.mu.Lock()
@@ -287,11 +294,14 @@ func (a *Auth0) testStream(w http.ResponseWriter, r *http.Request, stream *Auth0
 	if a.Streams.LoseTests || stream.Disabled {
 		return
 	}
+	a.Streams.mu.Lock()
+	to := a.Streams.To
+	a.Streams.mu.Unlock()
 	ctx := context.WithoutCancel(r.Context())
 	a.Streams.posts.Go(func() {
 		d := &auth0Delivery{id: id, kind: order.EventType, at: at, event: event}
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
-		status := a.Streams.postOne(ctx, client, stream, d)
+		status := a.Streams.postOne(ctx, client, stream, to, d)
 		a.Streams.mu.Lock()
 		defer a.Streams.mu.Unlock()
 		a.Streams.posted = append(a.Streams.posted, status)

@@ -49,17 +49,17 @@ func (a *Auth0) redeliver(w http.ResponseWriter, r *http.Request, stream *Auth0S
 		}
 	}
 	writeJSON(w, http.StatusAccepted, "{}")
-	if a.Streams.To != "" {
+	if to := a.Streams.To; to != "" {
 		ctx := context.WithoutCancel(r.Context())
-		a.Streams.posts.Go(func() { a.Streams.post(ctx, stream, asked) })
+		a.Streams.posts.Go(func() { a.Streams.post(ctx, stream, to, asked) })
 	}
 }
 
 // post posts events one after the other. One that is taken is in no list any more.
-func (s *Auth0Streams) post(ctx context.Context, stream *Auth0Stream, deliveries []*auth0Delivery) {
+func (s *Auth0Streams) post(ctx context.Context, stream *Auth0Stream, to string, deliveries []*auth0Delivery) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
 	for _, d := range deliveries {
-		status := s.postOne(ctx, client, stream, d)
+		status := s.postOne(ctx, client, stream, to, d)
 		s.mu.Lock()
 		s.posted = append(s.posted, status)
 		d.status = "failed"
@@ -71,7 +71,7 @@ func (s *Auth0Streams) post(ctx context.Context, stream *Auth0Stream, deliveries
 }
 
 // postOne returns the status of the answer, 0 if there is none.
-func (s *Auth0Streams) postOne(ctx context.Context, client *http.Client, stream *Auth0Stream, d *auth0Delivery) int {
+func (s *Auth0Streams) postOne(ctx context.Context, client *http.Client, stream *Auth0Stream, to string, d *auth0Delivery) int {
 	body, err := json.Marshal(d.event)
 	if err != nil {
 		return 0
@@ -80,7 +80,6 @@ func (s *Auth0Streams) postOne(ctx context.Context, client *http.Client, stream 
 	if err != nil {
 		return 0
 	}
-	to := s.To
 	if to == "" {
 		to = endpoint.Scheme + "://" + endpoint.Host
 	}

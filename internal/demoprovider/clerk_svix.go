@@ -122,7 +122,7 @@ func (c *Clerk) webhooks(w http.ResponseWriter, path string) {
 	if err != nil {
 		panic(err)
 	}
-	link := s.Link
+	link := setting(&c.Server, &s.Link)
 	if link == "" {
 		link = c.url + "/login#key=" + base64.RawURLEncoding.EncodeToString(key)
 	}

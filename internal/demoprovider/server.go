@@ -39,10 +39,26 @@ type Server struct {
 	// Answered is called with each request after it took effect, before its answer is sent.
 	Answered func(r *http.Request)
 
+	settings sync.RWMutex // see Change
 	mu       sync.Mutex
 	faults   []Fault
 	requests map[string]int
 	limited  int
+}
+
+// Change changes settings while requests may be on their way: Begun, an Auth0's Scope and Secret, the Link of a Svix. What is
+// not named here is set before the stand-in is used.
+func (s *Server) Change(change func()) {
+	s.settings.Lock()
+	defer s.settings.Unlock()
+	change()
+}
+
+// setting is a setting that Change may change.
+func setting[T any](s *Server, of *T) T {
+	s.settings.RLock()
+	defer s.settings.RUnlock()
+	return *of
 }
 
 // Fail lets the next requests go wrong, one after the other.
@@ -102,8 +118,8 @@ func (s *Server) begin(r *http.Request) (Fault, bool) {
 		}
 	}
 	s.mu.Unlock()
-	if s.Begun != nil {
-		s.Begun(r)
+	if begun := setting(s, &s.Begun); begun != nil {
+		begun(r)
 	}
 	return fault, found
 }

@@ -137,7 +137,7 @@ func TestMissingPermissionsBlockBeforeAnythingIsChanged(t *testing.T) {
 	b.ends(t)
 
 	// It is tried again once an hour, and when a person asks.
-	b.server.Scope = demoprovider.Auth0StreamScopes + " " + demoprovider.Auth0ManageScopes
+	b.server.Change(func() { b.server.Scope = demoprovider.Auth0StreamScopes + " " + demoprovider.Auth0ManageScopes })
 	check(t, b)
 	b.ends(t)
 	require.Equal(t, provision.Blocked, b.status(t, w).State, "not so soon")
@@ -202,11 +202,13 @@ func TestATestEventThatDoesNotArriveIsSaid(t *testing.T) {
 	c := b.config()
 	c.TestTime = time.Nanosecond
 	w, stop := b.start(t, c)
-	b.server.Begun = func(r *http.Request) {
-		if strings.Contains(r.URL.Path, "/deliveries/") {
-			b.server.Streams.Posted() // the provider has noted what the receiver answered
+	b.server.Change(func() {
+		b.server.Begun = func(r *http.Request) {
+			if strings.Contains(r.URL.Path, "/deliveries/") {
+				b.server.Streams.Posted() // the provider has noted what the receiver answered
+			}
 		}
-	}
+	})
 	b.put(t, "")
 	s := b.reaches(t, w, provision.Blocked)
 	require.Contains(t, s.Problem, "is not among the received events")

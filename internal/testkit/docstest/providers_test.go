@@ -130,8 +130,7 @@ func TestRepair(t *testing.T) {
 			credentials, _ := settings["credentials"].(map[string]string)
 			credentials["webhook_signing_secret"] = "a long random text for this test"
 			endpoint := s.put("auth0", settings)
-			tenant.Streams.To = s.url
-			tenant.Streams.Streams = []demoprovider.Auth0Stream{{ID: auth0Stream, Name: "authsync", Endpoint: endpoint, Token: credentials["webhook_signing_secret"]}}
+			tenant.Streams.Start(s.url, demoprovider.Auth0Stream{ID: auth0Stream, Name: "authsync", Endpoint: endpoint, Token: credentials["webhook_signing_secret"]})
 			s.count(5, `SELECT count(*) FROM capydb_auth.users`)
 			tenant.Streams.AddFailed(auth0Stream, []byte(auth0Event("evt_lost", "auth0|lost")))
 			return s

@@ -92,8 +92,7 @@ func TestREADME(t *testing.T) {
 			"authsync integrations set shop better-auth --generate-secret": {after: func(s *scene) { s.signUp(flushAll) }},
 			packCommand: {untested: untestedPack},
 			"authsync refresh shop 'auth0|…'": {before: func(s *scene) {
-				tenant.Streams.To = s.url
-				tenant.Streams.Streams = []demoprovider.Auth0Stream{{ID: auth0Stream, Name: "authsync", Endpoint: s.values["Auth0's receiver"], Token: s.values["Auth0's secret"]}}
+				tenant.Streams.Start(s.url, demoprovider.Auth0Stream{ID: auth0Stream, Name: "authsync", Endpoint: s.values["Auth0's receiver"], Token: s.values["Auth0's secret"]})
 				s.put("auth0", readAuth0(auth0))
 			}},
 			"authsync reconcile shop clerk --dry-run": {before: func(s *scene) {
