@@ -18,8 +18,7 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/deliverytest"
-	"github.com/authsync/authsync/internal/testkit/jobstest"
-	"github.com/authsync/authsync/internal/testkit/waittest"
+	"github.com/authsync/authsync/internal/testkit/rapidtest"
 )
 
 // withholding is a destination with a holdback, with what it has been told and may be told.
@@ -45,13 +44,14 @@ func TestDeletionsAreHeldBack(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
 	stop := start(t, b)
-	rapid.Check(t, func(rt *rapid.T) {
+	rapid.Check(t, func(drawn *rapid.T) {
+		rt := rapidtest.Loud(t, drawn)
 		s := &deliverytest.Sink{Capabilities: destination.Capabilities{
-			States: rapid.Bool().Draw(rt, "states"), Batch: rapid.IntRange(1, 4).Draw(rt, "batch"), Parallel: rapid.IntRange(1, 4).Draw(rt, "parallel"),
+			States: rapid.Bool().Draw(rt.T, "states"), Batch: rapid.IntRange(1, 4).Draw(rt.T, "batch"), Parallel: rapid.IntRange(1, 4).Draw(rt.T, "parallel"),
 		}}
-		s.Answer = unsteady(rapid.SampledFrom([]int{4, 10, 100}).Draw(rt, "odds"))
+		s.Answer = unsteady(rapid.SampledFrom([]int{4, 10, 100}).Draw(rt.T, "odds"))
 		id := b.AddFrom(t, "sink-"+uuid.NewString()[:8], s, nil, admin.From{})
-		types, deaf := destination.EventTypes(), rapid.IntRange(0, 3).Draw(rt, "hears of no restoration") == 0
+		types, deaf := destination.EventTypes(), rapid.IntRange(0, 3).Draw(rt.T, "hears of no restoration") == 0
 		if deaf {
 			types = slices.DeleteFunc(types, func(name string) bool { return name == "user.restored" || name == "membership.restored" })
 		}
@@ -59,8 +59,8 @@ func TestDeletionsAreHeldBack(t *testing.T) {
 		b.SetHoldback(t, id, 24*time.Hour)
 		w := &withholding{Bundle: b, id: id, sink: s, of: id.String()[:8], deaf: deaf, tells: map[record.Ref]json.RawMessage{}, last: map[record.Ref]string{}, may: map[record.Ref]bool{}}
 		before := w.cursor(t)
-		for range rapid.IntRange(1, 5).Draw(rt, "steps") {
-			switch rapid.IntRange(0, 5).Draw(rt, "step") {
+		for range rapid.IntRange(1, 5).Draw(rt.T, "steps") {
+			switch rapid.IntRange(0, 5).Draw(rt.T, "step") {
 			case 0: // a day passes
 				_, err := b.Control.Exec(t.Context(), `UPDATE authsync.deliveries SET held_from = held_from - interval '25 hours' WHERE state = 'held'`)
 				require.NoError(rt, err)
@@ -77,18 +77,18 @@ func TestDeletionsAreHeldBack(t *testing.T) {
 				w.apply(t, rt)
 			}
 			b.Wake(t)
-			if rapid.IntRange(0, 3).Draw(rt, "dies") == 0 {
+			if rapid.IntRange(0, 3).Draw(rt.T, "dies") == 0 {
 				stop()
 				stop = start(t, b)
 			}
-			w.settle(t, rt)
+			settle(t, b, rt, id)
 			w.check(rt)
 		}
 		_, err := b.Control.Exec(t.Context(), `UPDATE authsync.deliveries SET held_from = held_from - interval '25 hours' WHERE state = 'held'`)
 		require.NoError(rt, err)
 		w.allow(t, "")
 		b.Wake(t)
-		w.settle(t, rt)
+		settle(t, b, rt, id)
 		w.check(rt)
 		w.checkMirror(t, rt, before)
 		_, err = b.Control.Exec(t.Context(), `SELECT authsync.remove_destination($1)`, id)
@@ -104,7 +104,7 @@ func (w *withholding) cursor(t *testing.T) int64 {
 }
 
 // apply applies a few events: changes that restore a deleted record, and deletions. Some change nothing else.
-func (w *withholding) apply(t *testing.T, rt *rapid.T) {
+func (w *withholding) apply(t *testing.T, rt rapidtest.T) {
 	t.Helper()
 	user, other, organization := "u1-"+w.of, "u2-"+w.of, "o1-"+w.of
 	refs := []record.Ref{
@@ -115,10 +115,10 @@ func (w *withholding) apply(t *testing.T, rt *rapid.T) {
 		{Type: record.Membership, ID: organization + "/" + other},
 		{Type: record.Session, ID: "s1-" + w.of},
 	}
-	events := make([]mirror.Event, rapid.IntRange(1, 8).Draw(rt, "events"))
+	events := make([]mirror.Event, rapid.IntRange(1, 8).Draw(rt.T, "events"))
 	for i := range events {
-		ref := rapid.SampledFrom(refs).Draw(rt, "record")
-		switch rapid.IntRange(0, 5).Draw(rt, "event") {
+		ref := rapid.SampledFrom(refs).Draw(rt.T, "record")
+		switch rapid.IntRange(0, 5).Draw(rt.T, "event") {
 		case 0, 1:
 			events[i] = w.Deletion(ref)
 		case 2:
@@ -155,35 +155,8 @@ func (w *withholding) allow(t *testing.T, one string) {
 	require.NoError(t, rows.Err())
 }
 
-// settle waits until there is nothing but what is held.
-func (w *withholding) settle(t *testing.T, rt *rapid.T) {
-	t.Helper()
-	deadline := time.Now().Add(waittest.Bound)
-	for {
-		var left int
-		require.NoError(rt, w.Control.QueryRow(t.Context(), `
-			SELECT (SELECT count(*) FROM authsync.deliveries WHERE destination_id = $1 AND finished_at IS NULL AND state <> 'held')
-			     + (SELECT count(*) FROM authsync.job_requests AS r WHERE r.job_id IS NOT NULL AND r.subject IN ($1::uuid::text, $2::uuid::text))`,
-			w.id, w.ProjectID).Scan(&left))
-		if left == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			w.LogTables(t)
-			require.FailNow(rt, "not all is delivered", "%d left: %s", left, w.States(t, w.id))
-		}
-		jobstest.Retry(t, w.Control)
-		_, err := w.Control.Exec(t.Context(), `
-			UPDATE authsync.destination_progress SET breaker_open_until = CASE WHEN breaker_open_until IS NOT NULL THEN now() END,
-				lease = CASE WHEN leased_until < now() + interval '27 seconds' THEN NULL ELSE lease END
-			WHERE breaker_open_until > now() OR leased_until < now() + interval '27 seconds'`)
-		require.NoError(rt, err)
-		<-time.After(10 * time.Millisecond)
-	}
-}
-
 // check looks at the messages that have come since the last time.
-func (w *withholding) check(rt *rapid.T) {
+func (w *withholding) check(rt rapidtest.T) {
 	all := w.sink.Messages()
 	for _, m := range all[w.seen:] {
 		ref := record.Ref{Type: m.RecordType, ID: m.RecordID}
@@ -211,14 +184,14 @@ func (w *withholding) check(rt *rapid.T) {
 	w.seen = len(all)
 }
 
-func differences(rt *rapid.T, ref record.Ref, was, is json.RawMessage) []string {
+func differences(rt rapidtest.T, ref record.Ref, was, is json.RawMessage) []string {
 	_, changed, err := delivery.Compare(ref.Type, was, is)
 	require.NoError(rt, err)
 	return changed
 }
 
 // checkMirror compares what the destination holds with the mirror.
-func (w *withholding) checkMirror(t *testing.T, rt *rapid.T, after int64) {
+func (w *withholding) checkMirror(t *testing.T, rt rapidtest.T, after int64) {
 	t.Helper()
 	changes, err := w.Mirrors.ReadChanges(t.Context(), w.ProjectID, after, 10_000)
 	require.NoError(rt, err)

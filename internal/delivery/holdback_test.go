@@ -75,7 +75,7 @@ func idOf(t *testing.T, b *deliverytest.Bundle, eventType string) int64 {
 func idle(t *testing.T, b *deliverytest.Bundle) {
 	t.Helper()
 	b.Until(t, "0", func() string {
-		return b.One(t, `SELECT count(*)::text FROM authsync.job_requests WHERE job_id IS NOT NULL`)
+		return b.One(t, `SELECT ((SELECT count(*) FROM authsync.job_requests WHERE job_id IS NOT NULL) + (`+deliverytest.Relaying+`))::text`)
 	})
 }
 

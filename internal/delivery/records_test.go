@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/deliverytest"
+	"github.com/authsync/authsync/internal/testkit/rapidtest"
 )
 
 // records are few records of all types that belong together, with ids that users and organizations share.
@@ -34,20 +35,20 @@ func records() []record.Ref {
 }
 
 // drawEvents draws changes of records. Some are deletions, and some do not say what a record belongs to.
-func drawEvents(rt *rapid.T, b *deliverytest.Bundle) []mirror.Event {
-	events := make([]mirror.Event, rapid.IntRange(1, 12).Draw(rt, "events"))
+func drawEvents(rt rapidtest.T, b *deliverytest.Bundle) []mirror.Event {
+	events := make([]mirror.Event, rapid.IntRange(1, 12).Draw(rt.T, "events"))
 	for i := range events {
-		ref := rapid.SampledFrom(records()).Draw(rt, "record")
-		if rapid.IntRange(0, 3).Draw(rt, "deletes") == 0 {
+		ref := rapid.SampledFrom(records()).Draw(rt.T, "record")
+		if rapid.IntRange(0, 3).Draw(rt.T, "deletes") == 0 {
 			events[i] = b.Deletion(ref)
 		} else {
 			events[i] = b.Event(ref)
 		}
-		if ref.Type == record.Session && rapid.IntRange(0, 2).Draw(rt, "of nobody known") == 0 {
+		if ref.Type == record.Session && rapid.IntRange(0, 2).Draw(rt.T, "of nobody known") == 0 {
 			events[i].UserID = ""
 			delete(events[i].Fields, record.UserID)
 		}
-		if ref.Type == record.Invitation && rapid.Bool().Draw(rt, "to nothing known") {
+		if ref.Type == record.Invitation && rapid.Bool().Draw(rt.T, "to nothing known") {
 			events[i].OrganizationID = ""
 			delete(events[i].Fields, record.OrganizationID)
 		}
@@ -68,18 +69,19 @@ func TestRecordsOfAllTypesArriveInOrder(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
 	stop := start(t, b)
-	rapid.Check(t, func(rt *rapid.T) {
-		states := rapid.Bool().Draw(rt, "states")
+	rapid.Check(t, func(drawn *rapid.T) {
+		rt := rapidtest.Loud(t, drawn)
+		states := rapid.Bool().Draw(rt.T, "states")
 		s := &deliverytest.Sink{Capabilities: destination.Capabilities{
-			States: states, Batch: rapid.IntRange(1, 4).Draw(rt, "batch"), Parallel: rapid.IntRange(1, 4).Draw(rt, "parallel"),
+			States: states, Batch: rapid.IntRange(1, 4).Draw(rt.T, "batch"), Parallel: rapid.IntRange(1, 4).Draw(rt.T, "parallel"),
 		}}
-		s.Answer = unsteady(rapid.SampledFrom([]int{4, 10, 100}).Draw(rt, "odds"))
+		s.Answer = unsteady(rapid.SampledFrom([]int{4, 10, 100}).Draw(rt.T, "odds"))
 		id := b.AddFrom(t, "sink-"+uuid.NewString()[:8], s, nil, admin.From{})
 		b.SetEventTypes(t, id, destination.EventTypes()...)
-		for range rapid.IntRange(1, 5).Draw(rt, "batches") {
+		for range rapid.IntRange(1, 5).Draw(rt.T, "batches") {
 			b.ApplyEvents(t, drawEvents(rt, b)...)
 			b.Wake(t)
-			if rapid.IntRange(0, 2).Draw(rt, "dies") == 0 {
+			if rapid.IntRange(0, 2).Draw(rt.T, "dies") == 0 {
 				stop()
 				stop = start(t, b)
 			}
@@ -131,7 +133,7 @@ func TestRecordsOfAllTypesArriveInOrder(t *testing.T) {
 	})
 }
 
-func deliveriesOf(t *testing.T, rt *rapid.T, b *deliverytest.Bundle, id uuid.UUID) map[int64]made {
+func deliveriesOf(t *testing.T, rt rapidtest.T, b *deliverytest.Bundle, id uuid.UUID) map[int64]made {
 	t.Helper()
 	rows, err := b.Control.Query(t.Context(), `SELECT change_id, record_type, record_id, order_key FROM authsync.deliveries WHERE destination_id = $1`, id)
 	require.NoError(rt, err)

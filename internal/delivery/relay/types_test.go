@@ -26,7 +26,7 @@ func TestChangesOfOtherTypesDoNotEndTheFeed(t *testing.T) {
 	t.Parallel()
 	idle := func(b *deliverytest.Bundle) string {
 		return b.One(t, `
-			SELECT concat_ws(' ', (SELECT count(*) FROM authsync.job_requests WHERE job_id IS NOT NULL AND kind = 'relay_changes'),
+			SELECT concat_ws(' ', (SELECT count(*) FROM authsync.job_requests WHERE job_id IS NOT NULL AND kind = 'relay_changes') + (`+deliverytest.Relaying+`),
 				(SELECT cursor FROM authsync.destination_progress))`)
 	}
 	t.Run("BeforeAUser", func(t *testing.T) {

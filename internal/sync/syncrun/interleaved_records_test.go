@@ -13,6 +13,7 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/sync/syncrun"
+	"github.com/authsync/authsync/internal/testkit/rapidtest"
 )
 
 // What may happen to users, organizations and memberships beside a run.
@@ -100,7 +101,7 @@ func (s *saga) do(d deed) error {
 
 // populate makes some records of each type, most of which the mirror has heard of; an empty list of users
 // would delete nobody.
-func (s *saga) populate(rt *rapid.T) {
+func (s *saga) populate(rt rapidtest.T) {
 	for _, ref := range []record.Ref{
 		{Type: record.User, ID: "anchor"},
 		{Type: record.User, ID: "a"},
@@ -111,7 +112,7 @@ func (s *saga) populate(rt *rapid.T) {
 	} {
 		require.NoError(rt, s.do(deed{kind: putOne, of: ref.Type, id: ref.ID}))
 	}
-	for range len(s.underway) - rapid.SampledFrom([]int{0, 0, 1}).Draw(rt, "not heard of") {
+	for range len(s.underway) - rapid.SampledFrom([]int{0, 0, 1}).Draw(rt.T, "not heard of") {
 		require.NoError(rt, s.deliver(0))
 	}
 }
@@ -142,12 +143,12 @@ func (b *testBundle) mirroredRecords(t require.TestingT) map[string]string {
 // provider: Auth0 tells of roles one by one, and its answers lag; Better Auth is read from its tables.
 func TestRunsAndWebhooksOfRecordsInterleavedEndInTheProvidersState(t *testing.T) {
 	t.Parallel()
-	for name, begin := range map[string]func(rt *rapid.T, b *testBundle) society{
-		provider.Clerk: func(*rapid.T, *testBundle) society { return newMemory(inClerk{}, 0, nil) },
-		provider.Auth0: func(rt *rapid.T, _ *testBundle) society {
-			return newMemory(inAuth0{}, 120*time.Millisecond, rapid.SliceOfN(rapid.SampledFrom([]int{0, 1, 2, 3, 5}), 1, 7).Draw(rt, "answers lag by"))
+	for name, begin := range map[string]func(rt rapidtest.T, b *testBundle) society{
+		provider.Clerk: func(rapidtest.T, *testBundle) society { return newMemory(inClerk{}, 0, nil) },
+		provider.Auth0: func(rt rapidtest.T, _ *testBundle) society {
+			return newMemory(inAuth0{}, 120*time.Millisecond, rapid.SliceOfN(rapid.SampledFrom([]int{0, 1, 2, 3, 5}), 1, 7).Draw(rt.T, "answers lag by"))
 		},
-		provider.BetterAuth: func(_ *rapid.T, b *testBundle) society { return newInTables(b.project) },
+		provider.BetterAuth: func(_ rapidtest.T, b *testBundle) society { return newInTables(b.project) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -156,13 +157,14 @@ func TestRunsAndWebhooksOfRecordsInterleavedEndInTheProvidersState(t *testing.T)
 			accounts := &current{}
 			b.provider, b.accounts, b.store = name, accounts, syncrun.NewStore(b.control, accounts)
 			b.work(t, b.mirrors, 0)
-			rapid.Check(t, func(rt *rapid.T) {
+			rapid.Check(t, func(drawn *rapid.T) {
+				rt := rapidtest.Loud(t, drawn)
 				_, err := b.project.Exec(context.Background(), `
 					TRUNCATE capydb_auth.users, capydb_auth.organizations, capydb_auth.memberships, capydb_auth.processed_events, capydb_auth.changes`)
 				require.NoError(rt, err)
-				s := &saga{&story{testBundle: b}, begin(rt, b), rapid.Bool().Draw(rt, "calm"), map[record.Ref]bool{}}
+				s := &saga{&story{testBundle: b}, begin(rt, b), rapid.Bool().Draw(rt.T, "calm"), map[record.Ref]bool{}}
 				accounts.set(s.account)
-				for _, d := range rapid.SliceOfN(deeds(), 5, 40).Draw(rt, "script") {
+				for _, d := range rapid.SliceOfN(deeds(), 5, 40).Draw(rt.T, "script") {
 					s.script = append(s.script, func() error { return s.do(d) })
 				}
 				s.populate(rt)

@@ -16,6 +16,7 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/sync/syncrun"
+	"github.com/authsync/authsync/internal/testkit/rapidtest"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
@@ -74,17 +75,17 @@ func (s *story) goOn(number int) {
 // to do; without that, webhooks alone have to end in the provider's state, whatever the runs have read
 // meanwhile. setStep lets a function be called before each answer; settle, if not nil, waits until answers
 // no longer lag.
-func (s *story) tell(rt *rapid.T, setStep func(func()), settle func()) {
-	s.goOn(rapid.SampledFrom([]int{0, 2, 5, 10, 15}).Draw(rt, "before"))
-	each := rapid.SampledFrom([]int{0, 1, 2, 3}).Draw(rt, "between two answers")
+func (s *story) tell(rt rapidtest.T, setStep func(func()), settle func()) {
+	s.goOn(rapid.SampledFrom([]int{0, 2, 5, 10, 15}).Draw(rt.T, "before"))
+	each := rapid.SampledFrom([]int{0, 1, 2, 3}).Draw(rt.T, "between two answers")
 	setStep(func() { s.goOn(each) })
-	for _, kind := range rapid.SliceOfN(rapid.SampledFrom([]string{provider.KindBackfill, provider.KindReconcile}), 1, 2).Draw(rt, "runs") {
+	for _, kind := range rapid.SliceOfN(rapid.SampledFrom([]string{provider.KindBackfill, provider.KindReconcile}), 1, 2).Draw(rt.T, "runs") {
 		s.run(rt, kind)
 	}
 	setStep(nil)
 	s.goOn(len(s.script))
 	for len(s.underway) > 0 {
-		require.NoError(rt, s.deliver(rapid.IntRange(0, len(s.underway)-1).Draw(rt, "arrives")))
+		require.NoError(rt, s.deliver(rapid.IntRange(0, len(s.underway)-1).Draw(rt.T, "arrives")))
 	}
 	require.NoError(rt, s.err)
 	if s.drifts {
@@ -190,13 +191,14 @@ func TestRunsAndWebhooksInterleavedEndInTheProvidersState(t *testing.T) {
 	accounts := &current{}
 	b.accounts, b.store = accounts, syncrun.NewStore(b.control, accounts)
 	b.work(t, b.mirrors, 0)
-	rapid.Check(t, func(rt *rapid.T) {
+	rapid.Check(t, func(drawn *rapid.T) {
+		rt := rapidtest.Loud(t, drawn)
 		_, err := b.project.Exec(context.Background(), `
 			TRUNCATE capydb_auth.users, capydb_auth.processed_events, capydb_auth.changes`)
 		require.NoError(rt, err)
 		s := &tale{&story{testBundle: b}, newLiving(), map[string]map[string]any{}}
 		accounts.set(s.living)
-		for _, a := range rapid.SliceOfN(acts(), 1, 30).Draw(rt, "script") {
+		for _, a := range rapid.SliceOfN(acts(), 1, 30).Draw(rt.T, "script") {
 			s.script = append(s.script, func() error { return s.act(a) })
 		}
 		s.send(false, s.put("anchor", "Anchor")) // an empty list deletes nobody
@@ -207,7 +209,7 @@ func TestRunsAndWebhooksInterleavedEndInTheProvidersState(t *testing.T) {
 	})
 }
 
-func (s *story) run(rt *rapid.T, kind string) syncrun.Run {
+func (s *story) run(rt rapidtest.T, kind string) syncrun.Run {
 	if kind == provider.KindReconcile {
 		return s.reconcile(rt, syncrun.Order{Force: true})
 	}

@@ -22,6 +22,10 @@ func (b *Bundle) Change(tb testing.TB, users ...string) {
 	b.Wake(tb)
 }
 
+// Relaying is a query for how many jobs relay changes. Such a job looks once more after its subject went idle, and may
+// find something: who waits until all is relayed waits for the job as well.
+const Relaying = `SELECT count(*) FROM authsync.river_job AS j WHERE j.kind = 'relay_changes' AND j.finalized_at IS NULL`
+
 // Wake requests the relay.
 func (b *Bundle) Wake(tb testing.TB) {
 	tb.Helper()
