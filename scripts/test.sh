@@ -19,6 +19,11 @@ case " $*" in
     *) args=(-timeout=30m "${args[@]}") ;; # no test takes long; a crowded machine may
 esac
 
+case " $*" in
+    *" -parallel"* | *" -bench"* | *" -fuzz"*) ;;
+    *) args=(-parallel="$(($(getconf _NPROCESSORS_ONLN) * 2))" "${args[@]}") ;; # tests wait for jobs more than they compute
+esac
+
 go build -o .bin/ ./scripts/pg ./scripts/testsum
 case " $* " in
     *" -v "* | *" -bench"* | *" -fuzz"* | *" -list"* | *" -json"*) command=(go test) ;;

@@ -42,6 +42,11 @@ type withholding struct {
 // the end the destination holds what the mirror has.
 func TestDeletionsAreHeldBack(t *testing.T) {
 	t.Parallel()
+	rapidtest.InParts(t, deletionsAreHeldBack)
+}
+
+func deletionsAreHeldBack(t *testing.T) {
+	t.Helper()
 	b := deliverytest.New(t)
 	stop := start(t, b)
 	rapid.Check(t, func(drawn *rapid.T) {
@@ -78,8 +83,7 @@ func TestDeletionsAreHeldBack(t *testing.T) {
 			}
 			b.Wake(t)
 			if rapid.IntRange(0, 3).Draw(rt.T, "dies") == 0 {
-				stop()
-				stop = start(t, b)
+				stop = restart(t, b, stop)
 			}
 			settle(t, b, rt, id)
 			w.check(rt)

@@ -48,6 +48,11 @@ func unsteady(odds int) func(context.Context, []destination.Message) []destinati
 // differs: the one that is held there, unless more than that may have arrived.
 func TestOrderUnderFailuresAndDyingWorkers(t *testing.T) {
 	t.Parallel()
+	rapidtest.InParts(t, orderUnderFailures)
+}
+
+func orderUnderFailures(t *testing.T) {
+	t.Helper()
 	b := deliverytest.New(t)
 	rapid.Check(t, func(drawn *rapid.T) {
 		rt := rapidtest.Loud(t, drawn)
@@ -119,6 +124,15 @@ func TestOrderUnderFailuresAndDyingWorkers(t *testing.T) {
 func start(t *testing.T, b *deliverytest.Bundle) (kill func()) {
 	t.Helper()
 	return b.WorkWith(t, b.NewOutbox(t))
+}
+
+// restart kills the only worker, and starts another one. What the dead one had leased is free: that takes half a minute otherwise.
+func restart(t *testing.T, b *deliverytest.Bundle, kill func()) (killNext func()) {
+	t.Helper()
+	kill()
+	_, err := b.Control.Exec(t.Context(), `UPDATE authsync.destination_progress SET lease = NULL WHERE lease IS NOT NULL`)
+	require.NoError(t, err)
+	return start(t, b)
 }
 
 // settle waits until all is delivered but what is held back, and helps the clock: a killed worker's lease is taken up

@@ -67,6 +67,11 @@ type made struct {
 // which row it differs, and a deletion that a membership shares comes after that of its user.
 func TestRecordsOfAllTypesArriveInOrder(t *testing.T) {
 	t.Parallel()
+	rapidtest.InParts(t, recordsArriveInOrder)
+}
+
+func recordsArriveInOrder(t *testing.T) {
+	t.Helper()
 	b := deliverytest.New(t)
 	stop := start(t, b)
 	rapid.Check(t, func(drawn *rapid.T) {
@@ -82,8 +87,7 @@ func TestRecordsOfAllTypesArriveInOrder(t *testing.T) {
 			b.ApplyEvents(t, drawEvents(rt, b)...)
 			b.Wake(t)
 			if rapid.IntRange(0, 2).Draw(rt.T, "dies") == 0 {
-				stop()
-				stop = start(t, b)
+				stop = restart(t, b, stop)
 			}
 		}
 		settle(t, b, rt, id)

@@ -2,6 +2,9 @@
 package rapidtest
 
 import (
+	"flag"
+	"fmt"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -23,4 +26,31 @@ func (t T) Errorf(format string, args ...any) {
 	t.test.Helper()
 	t.test.Logf(format, args...)
 	t.T.Errorf(format, args...)
+}
+
+// parts is in how many parts InParts checks a property.
+const parts = 4
+
+// Divide has each part of the package's properties make its share of the checks, instead of all. A TestMain calls it whose
+// package has all its properties in parts.
+func Divide() error {
+	flag.Parse()
+	checks := flag.Lookup("rapid.checks")
+	all, err := strconv.Atoi(checks.Value.String())
+	if err != nil {
+		return fmt.Errorf("rapid.checks: %w", err)
+	}
+	return checks.Value.Set(strconv.Itoa((all + parts - 1) / parts))
+}
+
+// InParts checks a property in parts at the same time, each with databases of its own. Where a check mostly waits for jobs, that
+// takes a fraction of the time.
+func InParts(t *testing.T, check func(t *testing.T)) {
+	t.Helper()
+	for i := range parts {
+		t.Run(fmt.Sprint("Part", i+1), func(t *testing.T) {
+			t.Parallel()
+			check(t)
+		})
+	}
 }
