@@ -159,10 +159,7 @@ func documented(t *testing.T) map[string][]string {
 	require.NoError(t, err)
 	all := map[string][]string{}
 	for _, row := range regexp.MustCompile("(?m)^\\| `(authsync_[a-z_]+)` \\|([^|]*)\\|").FindAllStringSubmatch(string(text), -1) {
-		all[row[1]] = []string{"le"}
-		for _, label := range regexp.MustCompile("[a-z_]+").FindAllString(row[2], -1) {
-			all[row[1]] = append(all[row[1]], label)
-		}
+		all[row[1]] = append([]string{"le"}, regexp.MustCompile("[a-z_]+").FindAllString(row[2], -1)...)
 	}
 	require.NotEmpty(t, all)
 	return all

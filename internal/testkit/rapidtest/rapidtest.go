@@ -14,17 +14,20 @@ import (
 type T struct {
 	*rapid.T
 
-	test testing.TB
+	tb testing.TB
 }
 
 // Loud returns such a T. Rapid keeps only what a failure said that happens again with the same draws. Where databases and
 // goroutines are at work it may not, and what was said the first time is all there is.
-func Loud(test testing.TB, drawn *rapid.T) T { return T{T: drawn, test: test} }
+func Loud(tb testing.TB, drawn *rapid.T) T {
+	tb.Helper()
+	return T{T: drawn, tb: tb}
+}
 
 // Errorf implements require.TestingT.
 func (t T) Errorf(format string, args ...any) {
-	t.test.Helper()
-	t.test.Logf(format, args...)
+	t.tb.Helper()
+	t.tb.Logf(format, args...)
 	t.T.Errorf(format, args...)
 }
 
