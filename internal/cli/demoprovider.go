@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,9 +42,9 @@ func (s *session) newDemoUsersList() *cobra.Command {
 		Example: "  authsync demo-provider users list clerk",
 		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, err := provider.ParseName(args[0])
+			name, err := demoProviderName(args[0])
 			if err != nil {
-				return usageError{err}
+				return err
 			}
 			var l demoprovider.Listing
 			if err := s.askDemoProvider(cmd.Context(), http.MethodGet, "?provider="+url.QueryEscape(name), nil, &l); err != nil {
@@ -61,6 +63,15 @@ func (s *session) newDemoUsersList() *cobra.Command {
 			return s.printf("The newest of %s.\n", plural.Of(l.Total, "user"))
 		},
 	}
+}
+
+// demoProviderName reads the name of a provider that the demo provider stands in for.
+func demoProviderName(text string) (string, error) {
+	name, err := provider.ParseName(text)
+	if err != nil || !slices.Contains(provider.Names(), name) {
+		return "", usagef("the demo provider does not stand in for %q: take one of %s", text, strings.Join(provider.Names(), ", "))
+	}
+	return name, nil
 }
 
 // shortUser is a name and an address, wherever the provider keeps them.
@@ -91,8 +102,8 @@ func (s *session) newDemoUsersChange(action string) *cobra.Command {
 		Args: takes(number, number),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
-			if c.Provider, err = provider.ParseName(args[0]); err != nil {
-				return usageError{err}
+			if c.Provider, err = demoProviderName(args[0]); err != nil {
+				return err
 			}
 			if number == 2 {
 				c.ID = args[1]

@@ -77,6 +77,20 @@ func TestDemoProvider(t *testing.T) {
 	r := try("demo-provider", "users", "update", "clerk", "nobody", "--email", "x@example.com")
 	require.Equal(t, 1, r.status)
 	require.Contains(t, r.err, "there is no such user")
+	for _, name := range []string{"workos", "okta"} {
+		r = try("demo-provider", "users", "create", name)
+		require.Equal(t, 2, r.status)
+		require.Contains(t, r.err, "does not stand in for \""+name+"\": take one of auth0, clerk, better_auth\n")
+	}
+
+	// So does Clerk, of an endpoint that authsync has set up.
+	must("integrations", "set", "demo", "clerk", "--provision")
+	mia := changed("create", "clerk", "--first-name", "Mia", "--lose-webhook")
+	require.Contains(t, must("redeliver", "demo", "clerk"), "user.created 1")
+	waittest.Until(t, func() bool { return strings.Contains(try("explain", "demo", mia).out, "Mia") })
+	require.Contains(t, must("redeliver", "demo", "clerk"), "nothing to do")
+	require.Equal(t, mia, changed("delete", "clerk", mia))
+	mel := changed("create", "auth0", "--first-name", "Mel", "--lose-webhook")
 
 	// It is there again at the next start, with its users.
 	require.NoError(t, dev.cmd.Process.Signal(os.Interrupt))
@@ -86,6 +100,8 @@ func TestDemoProvider(t *testing.T) {
 	again.says(t, greeted)
 	require.Contains(t, must("demo-provider", "users", "list", "clerk"), "Ada Lovelace")
 	require.Contains(t, must("reconcile", "demo", "clerk", "--dry-run"), "Equal: 1,200 users")
+	require.Contains(t, must("redeliver", "demo", "auth0"), "user.created 1")
+	waittest.Until(t, func() bool { return strings.Contains(try("explain", "demo", mel).out, "Mel") })
 	require.NoError(t, again.cmd.Process.Signal(os.Interrupt))
 	require.Zero(t, again.ends(t), again.err.String())
 }

@@ -48,7 +48,8 @@ type Auth0Streams struct {
 	mu         sync.Mutex
 	deliveries map[string][]*auth0Delivery // by stream
 	posts      sync.WaitGroup
-	posted     []int // the statuses of the answers
+	posted     []int  // the statuses of the answers
+	settled    func() // is called when deliveries were sent again; nil: nothing is
 }
 
 // Auth0Stream is an event stream.

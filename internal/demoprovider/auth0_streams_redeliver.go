@@ -68,6 +68,9 @@ func (s *Auth0Streams) post(ctx context.Context, stream *Auth0Stream, to string,
 		}
 		s.mu.Unlock()
 	}
+	if s.settled != nil {
+		s.settled()
+	}
 }
 
 // postOne returns the status of the answer, 0 if there is none.

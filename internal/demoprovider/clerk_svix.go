@@ -42,6 +42,7 @@ type Svix struct {
 	messages  []*SvixMessage
 	now       func() time.Time
 	posts     sync.WaitGroup
+	settled   func() // is called when a message was sent again; nil: nothing is
 }
 
 // SvixEndpoint is an endpoint of an application.

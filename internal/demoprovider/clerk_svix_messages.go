@@ -102,9 +102,12 @@ func (s *Svix) again(w http.ResponseWriter, r *http.Request, to SvixEndpoint, st
 		s.posts.Go(func() {
 			answer := s.post(ctx, to, m.ID, m.Body)
 			s.mu.Lock()
-			defer s.mu.Unlock()
 			if m.Status = SvixFailed; answer/100 == 2 {
 				m.Status = SvixDelivered
+			}
+			s.mu.Unlock()
+			if s.settled != nil {
+				s.settled()
 			}
 		})
 	}

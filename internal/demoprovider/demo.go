@@ -58,6 +58,10 @@ func NewDemo(s *State, now func() time.Time) *Demo {
 	for name, of := range s.accounts() {
 		d.account(name).restore(of)
 	}
+	if s != nil {
+		d.restoreFailed(s.Failed)
+	}
+	d.Auth0.Streams.settled, d.Clerk.Svix.settled = d.keep, d.keep
 	return d
 }
 
@@ -197,8 +201,8 @@ func (d *Demo) Apply(ctx context.Context, c Change) (User, error) {
 	if name == provider.Auth0 && len(body) > 0 {
 		d.Auth0.Events.Publish(d.now(), body) // whoever pulls does not miss a webhook
 	}
-	if err == nil && c.LoseWebhook && name == provider.Auth0 {
-		d.Auth0.Streams.AddFailed(StreamID, body) // as a delivery that has failed; see redeliver
+	if err == nil && c.LoseWebhook {
+		err = d.lost(name, s.Type, at, body)
 	}
 	return u, err
 }

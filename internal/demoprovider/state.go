@@ -13,6 +13,7 @@ type State struct {
 	// URL is where it was served last.
 	URL      string                  `json:"url"`
 	Accounts map[string]AccountState `json:"accounts"`
+	Failed   []FailedWebhook         `json:"failed,omitempty"`
 }
 
 // AccountState is what has been changed of an account.
@@ -33,7 +34,7 @@ func (s *State) accounts() map[string]AccountState {
 
 // State is the state of the demo now.
 func (d *Demo) State(url string) State {
-	s := State{URL: url, Accounts: map[string]AccountState{}}
+	s := State{URL: url, Accounts: map[string]AccountState{}, Failed: d.failed()}
 	for _, name := range provider.Names() {
 		s.Accounts[name] = d.account(name).state()
 	}
