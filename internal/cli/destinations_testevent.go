@@ -18,10 +18,11 @@ func (s *session) newDestinationsTest() *cobra.Command {
 		Use:   "test PROJECT NAME",
 		Short: "Send one test event to a destination",
 		Long: `Sends one event about the synthetic user ` + destination.TestUserID + `, or another synthetic
-record where --event-type says so, and prints the request, the answer and how long it
-took. The request has the header ` + destination.TestHeader + `: true, and the default body of a
-webhook has "test": true in data. The destination's filters do not apply, and a paused
-destination is sent the event too. No delivery is recorded.
+record where --event-type says so, and prints the request as it was sent, with
+credentials and signatures masked, the answer and how long it took. The request has
+the header ` + destination.TestHeader + `: true, and the default body of a webhook has "test": true in
+data. The destination's filters do not apply, and a paused destination is sent the
+event too. No delivery is recorded.
 
 The exit status is 1 if the event was not delivered. HubSpot destinations take no test
 events; use authsync destinations preview for them.`,

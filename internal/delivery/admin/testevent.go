@@ -2,7 +2,10 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,7 +19,7 @@ import (
 type TestResult struct {
 	Delivered bool
 	MessageID string
-	Requests  []destination.Request // secrets masked; empty if the mapping makes none
+	Requests  []destination.Request // as they were sent, secrets masked; empty if none was made
 	Status    *int                  // nil: there was no answer
 	Response  string
 	Reason    string // why it failed or was not sent
@@ -43,15 +46,18 @@ func (a *Admin) Test(ctx context.Context, projectID, destinationID uuid.UUID, ev
 	if why := to.Capabilities.NoTest; why != "" {
 		return TestResult{}, fault.New(fault.Invalid, why)
 	}
-	requests, err := to.Preview(ctx, message)
+	wanted, err := to.Preview(ctx, message)
 	if err != nil {
 		return TestResult{}, err
 	}
-	result := TestResult{MessageID: message.ID, Requests: append([]destination.Request{}, requests...)}
+	result := TestResult{MessageID: message.ID, Requests: []destination.Request{}}
 	begun := time.Now()
 	answer := to.Send(ctx, []destination.Message{message})[0]
 	result.Duration = time.Since(begun)
-	result.Delivered = answer.Outcome == destination.Delivered && len(requests) > 0
+	for i := range answer.Exchanges {
+		result.Requests = append(result.Requests, sentRequest(&answer.Exchanges[i]))
+	}
+	result.Delivered = answer.Outcome == destination.Delivered && len(wanted) > 0
 	result.Response, result.Reason = answer.Response, answer.Reason
 	if answer.Status != 0 {
 		result.Status = &answer.Status
@@ -59,4 +65,31 @@ func (a *Admin) Test(ctx context.Context, projectID, destinationID uuid.UUID, ev
 	a.config.Log.InfoContext(ctx, "destination_tested", slog.String("destination_id", destinationID.String()),
 		slog.String("type", to.TypeName), slog.Bool("delivered", result.Delivered), slog.Int("status", answer.Status))
 	return result, nil
+}
+
+// sentRequest is a request as it was sent. Its note says what is not there.
+func sentRequest(e *destination.Exchange) destination.Request {
+	r := destination.Request{Method: e.Method, URL: e.URL, Header: e.Header}
+	var notes []string
+	if e.Note != "" {
+		notes = append(notes, e.Note)
+	}
+	if !e.Sent {
+		notes = append(notes, "not sent: there was no connection")
+	}
+	if e.BodyCut {
+		notes = append(notes, fmt.Sprintf("the body is cut: it had %d bytes", e.BodyBytes))
+	}
+	r.Note = strings.Join(notes, "; ")
+	switch {
+	case e.Body == "":
+	case !e.BodyCut && json.Valid([]byte(e.Body)):
+		r.Body = json.RawMessage(e.Body)
+	default:
+		text, err := json.Marshal(e.Body)
+		if err == nil { // a text always can be
+			r.Body = text
+		}
+	}
+	return r
 }

@@ -70,6 +70,9 @@ func TestATestEventIsSentAndLeavesNoTrace(t *testing.T) {
 	require.Equal(t, server.URL, r.Requests[0].URL)
 	require.Equal(t, destination.Masked, r.Requests[0].Header.Get("Webhook-Signature"))
 	header, body := <-headers, <-bodies
+	require.Equal(t, header.Get("Webhook-Timestamp"), r.Requests[0].Header.Get("Webhook-Timestamp"), "what is shown is what was sent")
+	require.JSONEq(t, string(body.Data.User), userOf(t, r.Requests[0].Body))
+	require.Empty(t, r.Requests[0].Note)
 	require.Equal(t, "true", header.Get(destination.TestHeader))
 	require.Equal(t, r.MessageID, header.Get("Webhook-Id"))
 	require.Contains(t, r.MessageID, "_test_")
@@ -84,6 +87,47 @@ func TestATestEventIsSentAndLeavesNoTrace(t *testing.T) {
 	require.Equal(t, destination.UserDeleted, (<-bodies).Type)
 }
 
+// userOf is the user in the body of a webhook.
+func userOf(t *testing.T, body json.RawMessage) string {
+	t.Helper()
+	var message struct {
+		Data struct {
+			User json.RawMessage `json:"user"`
+		} `json:"data"`
+	}
+	require.NoError(t, json.Unmarshal(body, &message))
+	return string(message.Data.User)
+}
+
+// A body that is too long to be kept is shown as far as it goes.
+func TestALongTestRequestIsCut(t *testing.T) {
+	t.Parallel()
+	b := deliverytest.New(t)
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(server.Close)
+	id := b.AddType(t, "long", longHook{deliverytest.Hook{URL: server.URL}}, admin.From{})
+	r, err := b.Admin.Test(t.Context(), b.ProjectID, id, destination.UserUpdated)
+	require.NoError(t, err)
+	require.True(t, r.Delivered, r.Reason)
+	require.Len(t, r.Requests, 1)
+	require.Equal(t, "the body is cut: it had 9002 bytes", r.Requests[0].Note)
+	var text string
+	require.NoError(t, json.Unmarshal(r.Requests[0].Body, &text))
+	require.Contains(t, text, `"xxx`)
+	require.Less(t, len(text), 9002)
+}
+
+// longHook sends a long text.
+type longHook struct{ deliverytest.Hook }
+
+func (h longHook) New(c destination.Config, d destination.Deps) (destination.Destination, error) {
+	_, secret, _ := h.NewSecret()
+	c.Options = []byte(`{"url": "` + h.URL + `", "payload": "\"` + strings.Repeat("x", 9000) + `\""}`)
+	c.Secrets.Values = map[string]string{webhook.SigningSecret: secret}
+	d.Client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	return h.Type.New(c, d)
+}
+
 func TestATestEventTellsWhyItFails(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
@@ -96,15 +140,17 @@ func TestATestEventTellsWhyItFails(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	t.Cleanup(hangs.Close)
+	const unsent = "not sent: there was no connection"
 	for name, c := range map[string]struct { //nolint:paralleltest // the cases share a bundle, and its types
 		to     destination.Type
 		status int
 		reason string
+		note   string
 	}{
-		"WrongURL":       {deliverytest.Hook{URL: gone.URL}, 0, "no answer"},
-		"Unauthorized":   {deliverytest.Hook{URL: refuses.URL}, 401, "it answered 401 Unauthorized"},
-		"Timeout":        {deliverytest.Hook{Type: webhook.Type{AttemptTime: 50 * time.Millisecond}, URL: hangs.URL}, 0, "there was none within 50ms"},
-		"PrivateAddress": {guardedHook{deliverytest.Hook{URL: refuses.URL}}, 0, "nothing may be sent to this URL"},
+		"WrongURL":       {deliverytest.Hook{URL: gone.URL}, 0, "no answer", unsent},
+		"Unauthorized":   {deliverytest.Hook{URL: refuses.URL}, 401, "it answered 401 Unauthorized", ""},
+		"Timeout":        {deliverytest.Hook{Type: webhook.Type{AttemptTime: 50 * time.Millisecond}, URL: hangs.URL}, 0, "there was none within 50ms", ""},
+		"PrivateAddress": {guardedHook{deliverytest.Hook{URL: refuses.URL}}, 0, "nothing may be sent to this URL", unsent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			id := b.AddType(t, strings.ToLower(name), c.to, admin.From{})
@@ -112,6 +158,8 @@ func TestATestEventTellsWhyItFails(t *testing.T) {
 			require.NoError(t, err)
 			require.False(t, r.Delivered)
 			require.Contains(t, r.Reason, c.reason)
+			require.Len(t, r.Requests, 1)
+			require.Equal(t, c.note, r.Requests[0].Note)
 			if c.status == 0 {
 				require.Nil(t, r.Status)
 				return
