@@ -48,7 +48,7 @@ func backfillServer(t *testing.T, postStatus int, runs ...map[string]any) (url s
 		if r.Method == http.MethodPost && postStatus >= 400 {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(postStatus)
-			_ = json.NewEncoder(w).Encode(map[string]any{"status": postStatus, "detail": "as it is told"})
+			_ = json.NewEncoder(w).Encode(map[string]any{"status": postStatus, "code": "run_unfinished", "detail": "as it is told"})
 			return
 		}
 		run := runs[0]

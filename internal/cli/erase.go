@@ -4,20 +4,23 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/record"
 )
 
 func (s *session) newErase() *cobra.Command {
 	var yes, wait bool
 	cmd := &cobra.Command{
 		Use:   "erase PROJECT USER",
-		Short: "Erase a person: remove all data, everywhere, for good",
+		Short: "Erase a person: remove all data, everywhere",
 		Long: `Removes everything that is stored of one person: the user with its memberships,
 sessions and the invitations to its addresses; the change feed, the ledger, received
 messages, outcomes of events and deliveries. It is passed on to every destination as
@@ -40,11 +43,11 @@ of a single user.`,
 			if err != nil {
 				return err
 			}
-			id, err := s.findUser(cmd.Context(), c, args[0], args[1])
+			id, err := s.userToErase(cmd.Context(), c, args[0], args[1])
 			if err != nil {
 				return err
 			}
-			if err := s.confirm(yes, fmt.Sprintf("Everything about user %s is removed from project %s for good", printable(id), printable(args[0]))); err != nil {
+			if err := s.confirm(yes, fmt.Sprintf("Everything about user %s is removed from project %s and cannot be restored", printable(id), printable(args[0]))); err != nil {
 				return err
 			}
 			e, err := c.EraseUser(cmd.Context(), args[0], id)
@@ -63,6 +66,21 @@ of a single user.`,
 	yesFlag(cmd, &yes)
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until it is done")
 	return cmd
+}
+
+// userToErase is findUser, but an address that no user has is no id: a tombstone for a misspelt one would look like the erasure
+// of the person. Of ids, only those of enterprise connections have an address behind a |.
+func (s *session) userToErase(ctx context.Context, c *client.Client, project, idOrEmail string) (string, error) {
+	id, err := s.findUser(ctx, c, project, idOrEmail)
+	if err != nil || id != idOrEmail || !strings.Contains(id, "@") || strings.Contains(id, "|") {
+		return id, err
+	}
+	_, err = c.Record(ctx, project, string(record.User), id)
+	if client.Status(err) == http.StatusNotFound {
+		return "", fmt.Errorf("project %s has no user with the address %s, and nothing was erased: give the user's id; "+
+			"authsync users list %[1]s shows those there are", project, quoted(id))
+	}
+	return id, err
 }
 
 // awaitErasure returns an erasure once it is done.

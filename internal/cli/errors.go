@@ -80,8 +80,6 @@ func nextStep(code string) string {
 		return "authsync deliveries list PROJECT shows those there are"
 	case "key_not_found":
 		return "authsync keys list shows those there are"
-	case "run_unfinished":
-		return "the command with --status shows how far it is, with --cancel it ends it"
 	case "path_not_found":
 		return "AUTHSYNC_URL is the server's base URL, most often without a path, and the server must be as new as this command"
 	default:

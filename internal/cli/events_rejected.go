@@ -60,7 +60,7 @@ week.`,
 func (s *session) printRejected(rejected ...client.Rejected) error {
 	t := table{
 		head: []string{"RECEIVED", "PROVIDER", "STATUS", "REASON", "REQUESTS", "BYTES", "FROM"},
-		none: "No request was refused.",
+		none: "No request was rejected.",
 	}
 	for _, r := range rejected {
 		size := "-"
@@ -109,7 +109,7 @@ func (s *session) noteRejected(ctx context.Context, c *client.Client, project st
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(requests)) {
-		err := s.notice("%s: %s refused within the last hour (%s): authsync events rejected %s",
+		err := s.notice("%s: %s rejected within the last hour (%s): authsync events rejected %s",
 			provider.Title(name), countOf(requests[name]), reasons[name], project)
 		if err != nil {
 			return err

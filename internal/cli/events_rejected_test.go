@@ -43,8 +43,8 @@ func TestWrongSigningSecretIsSeen(t *testing.T) {
 	out := b.must(t, "events", "rejected", "shop", "--provider", "clerk")
 	require.Contains(t, out, "signature_mismatch")
 	require.Contains(t, out, "Compare the provider's secret with the integration's webhook_signing_secret")
-	require.Contains(t, b.must(t, "events", "rejected", "shop", "--provider", "auth0"), "No request was refused.")
-	const note = "Clerk: 3 requests were refused within the last hour (signature_mismatch): authsync events rejected shop\n"
+	require.Contains(t, b.must(t, "events", "rejected", "shop", "--provider", "auth0"), "No request was rejected.")
+	const note = "Clerk: 3 requests were rejected within the last hour (signature_mismatch): authsync events rejected shop\n"
 	for _, args := range [][]string{
 		{"events", "list", "shop"},
 		{"integrations", "list", "shop"},

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -69,6 +71,10 @@ type follower struct {
 	client                  *client.Client
 	project, provider, kind string
 	noted                   int // notes shown already
+	// attached: the run was started by something else, before this command.
+	attached bool
+	// isOther: and not in the way that this command asked for.
+	isOther bool
 }
 
 // start starts a run, or finds the one of the same kind that is in the way.
@@ -80,16 +86,36 @@ func (f *follower) start(ctx context.Context, order *client.Order) (client.Run, 
 	run, err := f.latest(ctx)
 	switch {
 	case client.Status(err) == http.StatusNotFound, err == nil && run.FinishedAt != nil:
-		return run, conflict // a run of the other kind is in the way
+		return run, f.otherRun(conflict)
 	case err != nil:
 		return run, err
 	}
+	f.attached = true
 	as := ""
-	if order != nil && (order.DryRun != run.DryRun || order.Force != run.Force) {
-		as = ", " + orderWords(run) + " and not as requested now"
+	if f.isOther = order != nil && (order.DryRun != run.DryRun || order.Force != run.Force); f.isOther {
+		as = ", " + orderWords(run)
 	}
-	return run, f.notice("A %s is %s already, since %s%s: this is how far it is.", f.kind, run.State, clock(run.StartedAt), as)
+	return run, f.notice("A %s is %s already, since %s%s: this command shows that one and starts none.", f.kind, run.State, clock(run.StartedAt), as)
 }
+
+// otherRun is the refusal of a run because one of the other kind is unfinished, with the commands for that one.
+func (f *follower) otherRun(conflict error) error {
+	refused, is := errors.AsType[*client.RefusedError](conflict)
+	if !is || refused.Code != runUnfinished {
+		return conflict
+	}
+	other := client.Backfill
+	if f.kind == client.Backfill {
+		other = client.Reconcile
+	}
+	what := *refused
+	what.Detail = fmt.Sprintf("a %s of %s is unfinished, and only one run at a time reads from a provider: authsync %[1]s %[3]s %[4]s --status shows how far it is, "+
+		"with --cancel it ends", other, provider.Title(f.provider), f.project, f.provider)
+	return &what
+}
+
+// runUnfinished is the code of a refusal because of a run that has not ended.
+const runUnfinished = "run_unfinished"
 
 // orderWords describes how a run was started.
 func orderWords(run client.Run) string {
@@ -182,10 +208,27 @@ func (f *follower) ended(run client.Run) error {
 	} else if err := f.report(run); err != nil {
 		return err
 	}
+	if err := f.reportAttached(run); err != nil {
+		return err
+	}
 	if run.State != "done" || run.Failed > 0 || run.Drift != nil && run.Drift.Total(func(d client.TypeDrift) int64 { return d.Left + d.Failed }) > 0 {
 		return errReported
 	}
 	return nil
+}
+
+// reportAttached says of a reconcile that was running already what its report does not have.
+func (f *follower) reportAttached(run client.Run) error {
+	switch {
+	case !f.attached || f.kind != client.Reconcile || run.State != "done":
+		return nil
+	case f.isOther:
+		return f.notice("This was not the run that you asked for, but one %s since %s: run the command again for a run as you asked for.",
+			orderWords(run), clock(run.StartedAt))
+	default:
+		return f.notice("This run began at %s: what changed at the provider since may be missing from its report. Run the command again for a new one.",
+			clock(run.StartedAt))
+	}
 }
 
 func (f *follower) report(run client.Run) error {

@@ -206,7 +206,7 @@ there first, unless --keep-webhook is given; one that was there before stays.`,
 			if err != nil {
 				return err
 			}
-			err = s.confirm(yes, "Webhooks of "+provider.Title(name)+" for project "+args[0]+" will be refused from now on, and the credentials are gone")
+			err = s.confirm(yes, "Webhooks of "+provider.Title(name)+" for project "+args[0]+" will be rejected from now on, and the credentials are gone")
 			if err != nil {
 				return err
 			}

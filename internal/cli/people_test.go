@@ -201,6 +201,15 @@ func TestUsersAreFoundByEmail(t *testing.T) {
 	r := b.run(t, "explain", "shop", "two@example.com")
 	require.Equal(t, 1, r.status)
 	require.Contains(t, r.err, "several users have this address")
+
+	// An erasure by an address that nobody has would look like that of the person.
+	r = b.run(t, "erase", "shop", "adda@example.com", "--yes")
+	require.Equal(t, 1, r.status, r.out)
+	require.Contains(t, r.err, "project shop has no user with the address adda@example.com, and nothing was erased: give the user's id")
+	require.Equal(t, "No erasures.\n", b.must(t, "erasures", "list", "shop"))
+	b.must(t, "erase", "shop", "samlp|corp|ada@example.com", "--yes") // an id, which the mirror need not have
+	b.must(t, "erase", "shop", "ada@example.com", "--yes")
+	require.Equal(t, 3, strings.Count(b.must(t, "erasures", "list", "shop"), "\n"))
 }
 
 func TestProjectIsRenamedAndMoved(t *testing.T) {

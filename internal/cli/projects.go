@@ -182,7 +182,7 @@ nobody could.`,
 			"  authsync projects detach shop --yes --keep-webhook",
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := s.confirm(yes, "Webhooks for project "+args[0]+" will be refused from now on, and its API keys are revoked"); err != nil {
+			if err := s.confirm(yes, "Webhooks for project "+args[0]+" will be rejected from now on, and its API keys are revoked"); err != nil {
 				return err
 			}
 			path := "/projects/" + url.PathEscape(args[0])

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -60,6 +61,9 @@ authsync projects detach ends the copying.`,
 			if err != nil {
 				return err
 			}
+			if p.Clone != nil && p.Clone.Mode != mode {
+				return otherMode(p, still)
+			}
 			return s.followClone(cmd.Context(), c, p, noWait)
 		},
 	}
@@ -69,6 +73,15 @@ authsync projects detach ends the copying.`,
 	cmd.Flags().BoolVar(&still, "still", false, "copy once and do not follow")
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "return immediately, before anything is copied")
 	return cmd
+}
+
+// otherMode refuses to show as done what was asked of a clone that exists already, in the other mode.
+func otherMode(p client.Project, still bool) error {
+	is, flag := "stands still", "--follow"
+	if still {
+		is, flag = "follows "+p.Clone.SourceName, "--still"
+	}
+	return fmt.Errorf("nothing was changed: project %[1]s %[2]s: authsync projects resync %[1]s %[3]s changes that", p.Name, is, flag)
 }
 
 // makeClone makes a clone, or finds the one that an earlier run of the same command has made.
@@ -88,7 +101,7 @@ func (s *session) makeClone(ctx context.Context, c *client.Client, source, name 
 	if p.Clone == nil || p.Clone.SourceID == nil || p.Clone.SourceName != source && *p.Clone.SourceID != source {
 		return p, conflict
 	}
-	return p, s.notice("Project %s is a clone of %s already: this is how far it is.", p.Name, p.Clone.SourceName)
+	return p, s.notice("Project %s is a clone of %s already: this command shows that one.", p.Name, p.Clone.SourceName)
 }
 
 func (s *session) newProjectsResync() *cobra.Command {

@@ -44,8 +44,11 @@ func TestCloneThatIsNotWatchedGoesOn(t *testing.T) {
 	require.NoError(t, lock.Rollback(t.Context()))
 	r = b.run(t, command...)
 	require.Zero(t, r.status, r.err)
-	require.Contains(t, r.err, "Project preview is a clone of shop already: this is how far it is.\n")
+	require.Contains(t, r.err, "Project preview is a clone of shop already: this command shows that one.\n")
 	require.Contains(t, r.out, "Project preview follows shop; it had all that shop had at ")
+	r = b.run(t, append(command, "--still")...)
+	require.Equal(t, 1, r.status, "a clone that follows was to stand still")
+	require.Contains(t, r.err, "authsync: nothing was changed: project preview follows shop: authsync projects resync preview --still changes that\n")
 }
 
 func TestCloneThatIsNotAnsweredYet(t *testing.T) {

@@ -141,13 +141,27 @@ Differing: 1 user, 3 memberships; the provider has 200,000 users, 1 organization
 
 	t.Run("SaysThatTheOneThatRunsIsAnother", func(t *testing.T) {
 		t.Parallel()
-		for flag, says := range map[string]string{
-			"--dry-run": ", without --dry-run or --force and not as requested now: this is how far it is.", "--status": "", "--no-wait": ": this is how far it is.",
+		for args, says := range map[string][]string{
+			"--dry-run": {
+				", without --dry-run or --force: this command shows that one and starts none.\n",
+				"This was not the run that you asked for, but one without --dry-run or --force since 2026-05-04 10:20:30.000Z: run the command again for a run as you asked for.\n",
+			},
+			"": {
+				"A reconcile is running already, since 2026-05-04 10:20:30.000Z: this command shows that one and starts none.\n",
+				"This run began at 2026-05-04 10:20:30.000Z: what changed at the provider since may be missing from its report. Run the command again for a new one.\n",
+			},
+			"--no-wait": {": this command shows that one and starts none.\n"},
 		} {
 			url, _ := backfillServer(t, 409, someRun("running", 10, "kind", "reconcile"), reconciled(nil))
-			_, _, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk", flag)
-			require.Contains(t, errs.String(), says)
+			_, out, errs := runCommand(t.Context(), t, url, append([]string{"reconcile", "shop", "clerk"}, strings.Fields(args)...)...)
+			for _, text := range says {
+				require.Contains(t, errs.String(), text, args)
+			}
+			require.Equal(t, args != "--no-wait", strings.Contains(out.String(), "Equal: 200,000 users"), args)
 		}
+		url, _ := backfillServer(t, 202, someRun("running", 10, "kind", "reconcile"), reconciled(nil))
+		_, _, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk")
+		require.NotContains(t, errs.String(), "This run began", "it is the command's own")
 	})
 
 	t.Run("StatusTellsWhatTheLastOneFound", func(t *testing.T) {
@@ -165,7 +179,8 @@ Differing: 1 user, 3 memberships; the provider has 200,000 users, 1 organization
 		url, _ := backfillServer(t, 409, reconciled(nil))
 		status, _, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk")
 		require.Equal(t, 1, status)
-		require.Contains(t, errs.String(), "as it is told")
+		require.Equal(t, "authsync: a backfill of Clerk is unfinished, and only one run at a time reads from a provider: "+
+			"authsync backfill shop clerk --status shows how far it is, with --cancel it ends (409)\n", errs.String())
 	})
 
 	t.Run("CtrlCLeavesItRunningAndSaysSo", func(t *testing.T) {

@@ -30,7 +30,7 @@ Management API. Auth0 keeps failed deliveries for a limited time: use authsync
 reconcile to find what it has dropped.
 
 Of Clerk it is the endpoint that authsync set up (integrations set --provision), and
-what failed for good in the last 14 days.`,
+what has failed in the last 14 days and is no longer retried.`,
 		Example: "  authsync redeliver shop auth0 --dry-run\n" +
 			"  authsync redeliver shop auth0 --since 2026-01-31T08:00:00Z --until 2026-01-31T12:00:00Z\n" +
 			"  authsync redeliver shop auth0 --since 24h --stream est_4GTRaUJiCBAqPFuSiFsvyK",
