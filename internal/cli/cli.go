@@ -61,7 +61,16 @@ func Main(ctx context.Context, p Process) int {
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
-	return report(p.Err, root.ExecuteContext(ctx), asksForJSON(p.Args))
+	cmd, err := root.ExecuteContextC(ctx)
+	return report(p.Err, err, projectOf(cmd), asksForJSON(p.Args))
+}
+
+// projectOf is the project that a command names; empty if it names none.
+func projectOf(cmd *cobra.Command) string {
+	if use := strings.Fields(cmd.Use); len(use) > 1 && use[1] == "PROJECT" {
+		return cmd.Flags().Arg(0)
+	}
+	return ""
 }
 
 // words returns what went wrong and, for a connection, what to do.

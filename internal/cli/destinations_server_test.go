@@ -111,7 +111,7 @@ func TestWrongDestinationsAreRefusedWithWhatToChange(t *testing.T) {
 		"ShortSecret":        {add("--type", "webhook", "--url", "https://x.example.com", "--secret-env", "signing_secret=SHORT"), "signing_secret"},
 		"UnknownSecret":      {add("--type", "webhook", "--url", "https://x.example.com", "--secret-env", "token=SHORT"), "it takes signing_secret"},
 		"NameTaken":          {[]string{"destinations", "create", "shop", "app", "--type", "webhook", "--url", "https://x.example.com"}, "choose another name, or change that one (409)"},
-		"UnknownDestination": {[]string{"destinations", "get", "shop", "none"}, "authsync destinations list PROJECT shows those there are (404)"},
+		"UnknownDestination": {[]string{"destinations", "get", "shop", "none"}, "authsync destinations list shop shows those there are (404)"},
 		"UnknownDelivery":    {[]string{"deliveries", "retry", "shop", "4711"}, "no such delivery"},
 		"UnknownUser":        {[]string{"destinations", "preview", "shop", "app", "--user", "nobody"}, "no such record"},
 		"RotateToShort":      {[]string{"destinations", "rotate", "shop", "app", "--secret-env", "SHORT"}, "signing_secret"},

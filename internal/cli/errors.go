@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/authsync/authsync/internal/client"
 )
+
+// placeholder is where a command of a message has a project, whoever wrote it: the server knows the project by its id.
+var placeholder = regexp.MustCompile(`\bPROJECT\b`)
 
 // errReported ends an unsuccessful command whose output has the reason.
 var errReported = errors.New("already reported")
@@ -33,8 +37,8 @@ func isUsage(err error) bool {
 }
 
 // report writes an error and gives the exit status. With --json it is a problem document, as the
-// API's errors are; otherwise a line.
-func report(w io.Writer, err error, asJSON bool) (status int) {
+// API's errors are; otherwise a line, in which the commands to go on with have the project of this one.
+func report(w io.Writer, err error, project string, asJSON bool) (status int) {
 	switch {
 	case err == nil:
 		return 0
@@ -54,7 +58,11 @@ func report(w io.Writer, err error, asJSON bool) (status int) {
 			return status
 		}
 	}
-	fmt.Fprintln(w, "authsync: "+oneLine(words(err)))
+	text := words(err)
+	if project != "" && status == 1 {
+		text = placeholder.ReplaceAllLiteralString(text, quoted(project))
+	}
+	fmt.Fprintln(w, "authsync: "+oneLine(text))
 	return status
 }
 

@@ -36,7 +36,7 @@ func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
 		"WrongTime":             {[]string{"events", "list", "p", "--since", "yesterday"}, nil, 2, "RFC 3339"},
 		"DownWithoutYes":        {[]string{"migrate", "down", "--steps", "1"}, map[string]string{"DATABASE_URL": "postgres://u@h/d"}, 2, "--yes"},
 		"DeleteWithoutYes":      {[]string{"projects", "detach", "p"}, nil, 2, "--yes"},
-		"IntegrationWithoutYes": {[]string{"integrations", "delete", "p", "clerk"}, nil, 2, "Webhooks of Clerk for project p will be refused from now on, and the credentials are gone: add --yes if that is meant"},
+		"IntegrationWithoutYes": {[]string{"integrations", "delete", "p", "clerk"}, nil, 2, "Webhooks of Clerk for project p will be rejected from now on, and the credentials are gone: add --yes if that is meant"},
 		"DestinationWithoutYes": {[]string{"destinations", "delete", "p", "crm"}, nil, 2, "--yes"},
 		"RevokeWithoutYes":      {[]string{"keys", "revoke", "k"}, nil, 2, "--yes"},
 		"CancelWithoutYes":      {[]string{"deliveries", "cancel", "p", "17"}, nil, 2, "--yes"},

@@ -85,7 +85,7 @@ func TestRecordsAreListedAndExplained(t *testing.T) {
 		require.NotContains(t, out, "Sent on")
 		r := b.run(t, "explain", "shop", "organization/x")
 		require.Equal(t, 1, r.status)
-		require.Contains(t, r.err, "project shop has no organization of this id: authsync records list PROJECT TYPE shows those there are")
+		require.Contains(t, r.err, "project shop has no organization of this id: authsync records list shop TYPE shows those there are")
 		require.NotContains(t, r.err, "percent-encode")
 	})
 }

@@ -16,16 +16,17 @@ func TestRefusalsNameTheCommandsNextStep(t *testing.T) {
 		says string
 	}{
 		"Project":       {[]string{"events", "list", "shp"}, `there is no project "shp" that this key may see: authsync projects list shows those there are (404)`},
-		"User":          {[]string{"explain", "shop", "auth0|1"}, "project shop has no user of this id: authsync records list PROJECT TYPE shows those there are"},
-		"Event":         {[]string{"events", "get", "shop", "99.0"}, "retention may have dropped it: authsync events list PROJECT shows the ids"},
-		"ProvidersId":   {[]string{"events", "get", "shop", "evt_1"}, `there is no event "evt_1": authsync events list PROJECT shows the ids, such as 17.0, and finds a provider's with --event (404)`},
-		"ReplayOfEvent": {[]string{"events", "replay", "shop", "evt_1"}, "authsync events list PROJECT shows the ids"},
-		"Destination":   {[]string{"destinations", "pause", "shop", "crm"}, "authsync destinations list PROJECT shows those there are (404)"},
+		"User":          {[]string{"explain", "shop", "auth0|1"}, "project shop has no user of this id: authsync records list shop TYPE shows those there are"},
+		"Event":         {[]string{"events", "get", "shop", "99.0"}, "retention may have dropped it: authsync events list shop shows the ids"},
+		"ProvidersId":   {[]string{"events", "get", "shop", "evt_1"}, `there is no event "evt_1": authsync events list shop shows the ids, such as 17.0, and finds a provider's with --event (404)`},
+		"ReplayOfEvent": {[]string{"events", "replay", "shop", "evt_1"}, "authsync events list shop shows the ids"},
+		"Destination":   {[]string{"destinations", "pause", "shop", "crm"}, "authsync destinations list shop shows those there are (404)"},
 		"OfDeliveries":  {[]string{"deliveries", "list", "shop", "--destination", "crm"}, `the project has no destination "crm": the list of its destinations has those there are (422)`},
-		"Delivery":      {[]string{"deliveries", "retry", "shop", "77"}, "authsync deliveries list PROJECT shows those there are (404)"},
+		"Delivery":      {[]string{"deliveries", "retry", "shop", "77"}, "authsync deliveries list shop shows those there are (404)"},
 		"Key":           {[]string{"keys", "revoke", unknown, "--yes"}, "there is no key of this id: authsync keys list shows those there are (404)"},
 		"KeyByName":     {[]string{"keys", "revoke", "ops", "--yes"}, "there is no key of this id: authsync keys list shows those there are (404)"},
-		"NoCredentials": {[]string{"backfill", "shop", "clerk"}, "store what is missing: authsync integrations set PROJECT clerk (422)"},
+		"NoCredentials": {[]string{"backfill", "shop", "clerk"}, "authsync: the stored credentials do not allow reading users: credentials.secret_key is missing (Clerk dashboard, API keys); " +
+			"store what is missing: authsync integrations set shop clerk (422)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

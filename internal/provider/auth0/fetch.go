@@ -111,8 +111,8 @@ func (Provider) NewSource(c provider.Credentials, o provider.Options, d userapi.
 		return nil, err
 	}
 	if missing := missingOf(c); len(missing) > 0 {
-		return nil, fmt.Errorf("missing: %s (of an application that may use the Management API with read:users; %s): %w",
-			strings.Join(missing, ", "), wherePermission, userapi.ErrNoCredentials)
+		return nil, fmt.Errorf("%w: missing: %s (of an application that may use the Management API with read:users; %s)",
+			userapi.ErrNoCredentials, strings.Join(missing, ", "), wherePermission)
 	}
 	base, err := baseURL(c, o)
 	if err != nil {

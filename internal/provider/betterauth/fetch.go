@@ -114,7 +114,7 @@ func (Provider) NewSource(c provider.Credentials, o provider.Options, d userapi.
 		missing = append(missing, "credentials.session_token")
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("missing: %s (or options.source, to read your tables): %w", strings.Join(missing, ", "), userapi.ErrNoCredentials)
+		return nil, fmt.Errorf("%w: missing: %s (or options.source, to read your tables)", userapi.ErrNoCredentials, strings.Join(missing, ", "))
 	}
 	base, err := userapi.ParseBase("options.base_url", o.BaseURL)
 	if err != nil {

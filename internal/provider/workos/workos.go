@@ -89,7 +89,7 @@ func (Provider) NewSource(c provider.Credentials, o provider.Options, d userapi.
 		return nil, err
 	}
 	if c.SecretKey == "" {
-		return nil, fmt.Errorf("credentials.secret_key is missing (WorkOS dashboard, API Keys): %w", userapi.ErrNoCredentials)
+		return nil, fmt.Errorf("%w: credentials.secret_key is missing (WorkOS dashboard, API Keys)", userapi.ErrNoCredentials)
 	}
 	base, err := baseURL(o)
 	if err != nil {
