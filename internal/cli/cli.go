@@ -143,6 +143,7 @@ whole unless COLUMNS sets a width. Use --json in scripts.`,
 	withExamples(root)
 	root.Example = "  authsync dev\n  authsync help projects create"
 	s.withCompletion(root)
+	fitHelp(root, s.width())
 	return root
 }
 

@@ -260,6 +260,25 @@ func TestPendingEventsSayWhatTheyWaitFor(t *testing.T) {
 	require.Contains(t, r.err, "Events of project shop wait to be applied, and may be about this user: "+reason)
 }
 
+// Text and flags of the help are wrapped at the width of the terminal; examples, which are to be copied, are not.
+func TestHelpFitsTheTerminal(t *testing.T) {
+	t.Parallel()
+	for _, c := range everyCommand(newRoot(Process{})) {
+		r := run(t.Context(), map[string]string{"COLUMNS": "80"}, "", append(strings.Fields(c.CommandPath())[1:], "--help")...)
+		require.Zero(t, r.status, r.err)
+		before, rest, _ := strings.Cut(r.out, "\nUsage:\n")
+		_, flags, _ := strings.Cut(rest, "\nFlags:\n")
+		for line := range strings.Lines(before + flags) {
+			if !strings.HasPrefix(line, "  authsync ") && !strings.HasPrefix(line, "Use \"authsync ") {
+				require.LessOrEqual(t, columns(strings.TrimRight(line, "\n")), 80, "%s: %s", c.CommandPath(), line)
+			}
+		}
+	}
+	whole := run(t.Context(), nil, "", "refresh", "--help").out
+	narrow := run(t.Context(), map[string]string{"COLUMNS": "60"}, "", "refresh", "--help").out
+	require.Equal(t, strings.Fields(whole), strings.Fields(narrow), "no word is lost")
+}
+
 func TestTablesFitTheTerminal(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
