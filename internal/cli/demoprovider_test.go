@@ -90,6 +90,8 @@ func TestDemoProvider(t *testing.T) {
 	waittest.Until(t, func() bool { return strings.Contains(try("explain", "demo", mia).out, "Mia") })
 	require.Contains(t, must("redeliver", "demo", "clerk"), "nothing to do")
 	require.Equal(t, mia, changed("delete", "clerk", mia))
+	_, secrets, _ := strings.Cut(must("integrations", "get", "demo", "clerk"), "\n")
+	secrets, _, _ = strings.Cut(secrets, "\"base_url\"")
 	mel := changed("create", "auth0", "--first-name", "Mel", "--lose-webhook")
 
 	// It is there again at the next start, with its users.
@@ -102,6 +104,7 @@ func TestDemoProvider(t *testing.T) {
 	require.Contains(t, must("reconcile", "demo", "clerk", "--dry-run"), "Equal: 1,200 users")
 	require.Contains(t, must("redeliver", "demo", "auth0"), "user.created 1")
 	waittest.Until(t, func() bool { return strings.Contains(try("explain", "demo", mel).out, "Mel") })
+	require.Contains(t, must("integrations", "get", "demo", "clerk"), secrets)
 	require.NoError(t, again.cmd.Process.Signal(os.Interrupt))
 	require.Zero(t, again.ends(t), again.err.String())
 }

@@ -42,7 +42,7 @@ type Svix struct {
 	messages  []*SvixMessage
 	now       func() time.Time
 	posts     sync.WaitGroup
-	settled   func() // is called when a message was sent again; nil: nothing is
+	settled   func() // is called when a message was sent again or an endpoint changed; nil: nothing is
 }
 
 // SvixEndpoint is an endpoint of an application.
@@ -140,6 +140,9 @@ func (s *Svix) portal(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/api/"+s.region()+"/api/v1/auth/one-time-token" && r.Method == http.MethodPost {
 		s.exchange(w, r)
 		return
+	}
+	if s.settled != nil && r.Method != http.MethodGet {
+		defer s.settled() // once the lock is released
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -59,6 +59,7 @@ func NewDemo(s *State, now func() time.Time) *Demo {
 		d.account(name).restore(of)
 	}
 	if s != nil {
+		d.Clerk.Svix.restore(s.Endpoints, s.EndpointsMade)
 		d.restoreFailed(s.Failed)
 	}
 	d.Auth0.Streams.settled, d.Clerk.Svix.settled = d.keep, d.keep

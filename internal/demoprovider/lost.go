@@ -58,7 +58,7 @@ func (d *Demo) restoreFailed(all []FailedWebhook) {
 	}
 }
 
-// keep stores the state after webhooks were sent again. If that fails, the next change does it.
+// keep stores the state after webhooks were sent again or endpoints set up. If that fails, the next change does it.
 func (d *Demo) keep() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -97,4 +97,17 @@ func (s *Svix) failed() (all []FailedWebhook) {
 		}
 	}
 	return all
+}
+
+func (s *Svix) endpointsMade() (endpoints []SvixEndpoint, made int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.endpoints), s.made
+}
+
+// restore takes back what endpointsMade returned in an earlier run.
+func (s *Svix) restore(endpoints []SvixEndpoint, made int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endpoints, s.made, s.HasApp = endpoints, made, s.HasApp || made > 0
 }

@@ -33,10 +33,10 @@ func TestLostWebhooksAreFailedDeliveries(t *testing.T) {
 		}
 		d.Auth0.Streams.To = receiver.URL
 		d.Auth0.Streams.Streams = []Auth0Stream{{ID: "est_made_by_authsync", Endpoint: receiver.URL + "/auth0"}}
-		d.Clerk.Svix.Add(SvixEndpoint{ID: "ep_1", URL: receiver.URL + "/clerk", Secret: "whsec_c2VjcmV0"})
 		return d
 	}
 	d := start(nil)
+	d.Clerk.Svix.Add(SvixEndpoint{ID: "ep_1", URL: receiver.URL + "/clerk", Secret: "whsec_c2VjcmV0"})
 	for _, name := range []string{provider.Auth0, provider.Clerk, provider.BetterAuth} {
 		_, err := d.Apply(t.Context(), Change{Action: Create, Provider: name, LoseWebhook: true})
 		require.NoError(t, err)
@@ -47,6 +47,7 @@ func TestLostWebhooksAreFailedDeliveries(t *testing.T) {
 	state := d.State("http://127.0.0.1:1")
 	d = start(&state)
 	require.Equal(t, 1, d.Auth0.Streams.With("est_made_by_authsync", "failed"))
+	require.Len(t, d.Clerk.Svix.All(), 1, "otherwise authsync sets up another endpoint, with another secret, at every start")
 	lost := d.Clerk.Svix.Messages()
 	require.Len(t, lost, 1)
 	require.Equal(t, "user.created", lost[0].Type)

@@ -14,6 +14,9 @@ type State struct {
 	URL      string                  `json:"url"`
 	Accounts map[string]AccountState `json:"accounts"`
 	Failed   []FailedWebhook         `json:"failed,omitempty"`
+	// Endpoints are those that authsync set up at Clerk, and how many it ever did.
+	Endpoints     []SvixEndpoint `json:"endpoints,omitempty"`
+	EndpointsMade int            `json:"endpoints_made,omitempty"`
 }
 
 // AccountState is what has been changed of an account.
@@ -35,6 +38,7 @@ func (s *State) accounts() map[string]AccountState {
 // State is the state of the demo now.
 func (d *Demo) State(url string) State {
 	s := State{URL: url, Accounts: map[string]AccountState{}, Failed: d.failed()}
+	s.Endpoints, s.EndpointsMade = d.Clerk.Svix.endpointsMade()
 	for _, name := range provider.Names() {
 		s.Accounts[name] = d.account(name).state()
 	}
