@@ -45,6 +45,7 @@ run: build ## Run authsync with a PostgreSQL of its own; nothing needs to be con
 	@bin/authsync dev
 
 build: ## Build bin/authsync
+	@test -e bin/authsync || echo 'Building bin/authsync: a minute or two the first time.'
 	@go build -o bin/authsync ./cmd/authsync
 
 dist: $(GORELEASER) ## Build what a release has into dist/: binaries, archives, deb, rpm, checksums
