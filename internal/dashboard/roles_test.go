@@ -85,7 +85,8 @@ func TestFormsAreForThoseWhoMay(t *testing.T) {
 		require.NoError(t, w.Body.Close())
 		require.Equal(t, http.StatusForbidden, w.StatusCode, f.action)
 
-		large := s.post(t, form{f.action, url.Values{"name": {strings.Repeat("x", 300<<10)}}}, s.all)
+		// By one byte: of what the server has not read it knows nothing, and the connection may be reset before the answer is read.
+		large := s.post(t, form{f.action, url.Values{"name": {strings.Repeat("x", 256<<10+1-len("name="))}}}, s.all)
 		require.Equal(t, http.StatusRequestEntityTooLarge, large.status, f.action)
 	}
 	require.Equal(t, before, s.journal(t))
