@@ -48,7 +48,7 @@ const selectWithheld = `
 	CROSS JOIN LATERAL (
 		SELECT w.change_id, w.held_from, w.state
 		FROM authsync.deliveries AS w
-		WHERE w.held_from IS NOT NULL AND w.state IN ('held', 'cancelled')
+		WHERE w.held_from IS NOT NULL AND (w.state || '') IN ('held', 'cancelled')
 		  AND (w.record_id, w.record_type, w.destination_id, w.change_id) >= (r.record_id, r.record_type, $1, 0)
 		  AND (w.record_id, w.record_type, w.destination_id, w.change_id) <= (r.record_id, r.record_type, $1, 9223372036854775807)
 		ORDER BY w.record_id, w.record_type, w.destination_id, w.change_id

@@ -219,7 +219,8 @@ BEGIN
     WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id;
     UPDATE authsync.deliveries AS d
     SET state = 'cancelled', next_attempt_at = NULL, finished_at = p_now
-    WHERE d.id = v_was.id AND d.state IN ('held', 'blocked', 'ready', 'retrying', 'failed')
+    -- Written so that only the index on id can be used.
+    WHERE d.id = v_was.id AND (d.state || '') IN ('held', 'blocked', 'ready', 'retrying', 'failed')
     RETURNING d.state INTO v_state;
     IF NOT FOUND THEN
         RETURN v_was.state;
@@ -227,9 +228,9 @@ BEGIN
     IF v_was.state = 'held' THEN
         UPDATE authsync.deliveries AS d
         SET state = 'cancelled', reason = 'the deletion before it was cancelled while it was held back', finished_at = p_now
-        -- By all columns of the index, so that no plan can walk over what else is held; the other one with this
-        -- predicate would serve for d.state = 'held'.
-        WHERE d.held_from IS NOT NULL AND d.state IN ('held', 'cancelled') AND d.state IS NOT DISTINCT FROM 'held'
+        -- By all columns of deliveries_withheld_idx and in the words of its predicate, so that no plan can walk over
+        -- what else is held.
+        WHERE d.held_from IS NOT NULL AND (d.state || '') IN ('held', 'cancelled') AND d.state IS NOT DISTINCT FROM 'held'
           AND (d.record_id, d.record_type, d.destination_id, d.change_id)
               > (v_was.record_id, v_was.record_type, v_destination_id, v_was.change_id)
           AND (d.record_id, d.record_type, d.destination_id, d.change_id)
@@ -963,7 +964,7 @@ BEGIN
                 SELECT w.change_id
                 FROM authsync.deliveries AS w
                 -- By all columns of the index, so that no plan can walk over what else is held.
-                WHERE w.held_from IS NOT NULL AND w.state IN ('held', 'cancelled')
+                WHERE w.held_from IS NOT NULL AND (w.state || '') IN ('held', 'cancelled')
                   AND (w.record_id, w.record_type, w.destination_id, w.change_id) >= (r.record_id, r.record_type, p_destination_id, 0)
                   AND (w.record_id, w.record_type, w.destination_id, w.change_id)
                       < (r.record_id, r.record_type, p_destination_id, r.change_id)
@@ -1065,7 +1066,7 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT o.id, o.change_id
                 FROM authsync.deliveries AS o
-                WHERE o.held_from IS NOT NULL AND o.state IN ('held', 'cancelled')
+                WHERE o.held_from IS NOT NULL AND (o.state || '') IN ('held', 'cancelled')
                   AND (o.record_id, o.record_type, o.destination_id, o.change_id) >= (r.record_id, r.record_type, p_destination_id, 0)
                   AND (o.record_id, o.record_type, o.destination_id, o.change_id)
                       < (r.record_id, r.record_type, p_destination_id, r.change_id)
@@ -1554,7 +1555,7 @@ BEGIN
         )
         JOIN authsync.deliveries AS d ON d.id = r.id
         -- Written so that only the index on id can be used.
-        WHERE d.destination_id IS NOT DISTINCT FROM p_destination_id AND d.state = r.state AND d.attempts = r.attempts
+        WHERE d.destination_id IS NOT DISTINCT FROM p_destination_id AND d.state IS NOT DISTINCT FROM r.state AND d.attempts = r.attempts
     ),
     -- It has all that finishing needs: joined with result once more, each would be looked for among all.
     member AS MATERIALIZED (
@@ -1569,7 +1570,7 @@ BEGIN
         CROSS JOIN LATERAL unnest(r.id || r.coalesced) AS u (id)
         JOIN authsync.deliveries AS d ON d.id = u.id
         WHERE r.outcome IN ('delivered', 'failed', 'cancelled')
-          AND (d.id = r.id OR d.state IN ('blocked', 'failed'))
+          AND (d.id = r.id OR (d.state || '') IN ('blocked', 'failed'))
         WINDOW w AS (PARTITION BY r.id ORDER BY d.change_id DESC)
     ),
     finish AS (
@@ -1816,9 +1817,9 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT w.id
             FROM authsync.deliveries AS w
-            -- By all columns of the index, so that no plan can walk over what else is held; the other one with this
-            -- predicate would serve for w.state = 'held'.
-            WHERE w.held_from IS NOT NULL AND w.state IN ('held', 'cancelled') AND w.state IS NOT DISTINCT FROM 'held'
+            -- By all columns of deliveries_withheld_idx and in the words of its predicate, so that no plan can walk over
+            -- what else is held.
+            WHERE w.held_from IS NOT NULL AND (w.state || '') IN ('held', 'cancelled') AND w.state IS NOT DISTINCT FROM 'held'
               AND (w.record_id, w.record_type, w.destination_id, w.change_id) >= (s.record_id, s.record_type, p_destination_id, 0)
               AND (w.record_id, w.record_type, w.destination_id, w.change_id)
                   <= (s.record_id, s.record_type, p_destination_id, 9223372036854775807)
@@ -2195,7 +2196,7 @@ BEGIN
         ) AS u ON true
         -- Written so that only the index on id can be used.
         WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id
-          AND d.state IN ('delivered', 'coalesced', 'failed', 'cancelled')
+          AND (d.state || '') IN ('delivered', 'coalesced', 'failed', 'cancelled')
           AND NOT (
               d.state = 'cancelled' AND EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.state = 'running')
           )
@@ -2693,9 +2694,10 @@ BEGIN
         ORDER BY d.change_id
         LIMIT p_limit - CASE WHEN v_scout IS NULL THEN 0 ELSE 1 END)
         UNION ALL
-        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = p_in_state
+        -- Written so that only the index on id can be used.
+        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state IS NOT DISTINCT FROM p_in_state
         UNION ALL
-        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = v_scout AND d.state = 'ready'
+        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = v_scout AND d.state IS NOT DISTINCT FROM 'ready'
     ) AS h
     JOIN authsync.destinations AS t ON t.id = p_destination_id AND t.state = 'active'
     JOIN authsync.destination_progress AS f ON f.destination_id = p_destination_id
@@ -2748,7 +2750,7 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT w.change_id
         FROM authsync.deliveries AS w
-        WHERE p_states AND w.held_from IS NOT NULL AND w.state IN ('held', 'cancelled')
+        WHERE p_states AND w.held_from IS NOT NULL AND (w.state || '') IN ('held', 'cancelled')
           AND (w.record_id, w.record_type, w.destination_id, w.change_id)
               > (h.record_id, h.record_type, p_destination_id, greatest(h.change_id, u.last_change_id))
           AND (w.record_id, w.record_type, w.destination_id, w.change_id)
@@ -5011,7 +5013,7 @@ CREATE INDEX deliveries_unfinished_idx ON authsync.deliveries USING btree (recor
 
 CREATE INDEX deliveries_user_idx ON authsync.deliveries USING btree (project_id, user_id, id);
 
-CREATE INDEX deliveries_withheld_idx ON authsync.deliveries USING btree (record_id, record_type, destination_id, change_id) WHERE ((held_from IS NOT NULL) AND (state = ANY (ARRAY['held'::text, 'cancelled'::text])));
+CREATE INDEX deliveries_withheld_idx ON authsync.deliveries USING btree (record_id, record_type, destination_id, change_id) WHERE ((held_from IS NOT NULL) AND ((state || ''::text) = ANY (ARRAY['held'::text, 'cancelled'::text])));
 
 CREATE INDEX erasures_project_id_idx ON authsync.erasures USING btree (project_id, requested_at DESC, id);
 

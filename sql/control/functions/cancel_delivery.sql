@@ -30,7 +30,8 @@ BEGIN
     WHERE d.id = p_id AND d.project_id IS NOT DISTINCT FROM p_project_id;
     UPDATE authsync.deliveries AS d
     SET state = 'cancelled', next_attempt_at = NULL, finished_at = p_now
-    WHERE d.id = v_was.id AND d.state IN ('held', 'blocked', 'ready', 'retrying', 'failed')
+    -- Written so that only the index on id can be used.
+    WHERE d.id = v_was.id AND (d.state || '') IN ('held', 'blocked', 'ready', 'retrying', 'failed')
     RETURNING d.state INTO v_state;
     IF NOT FOUND THEN
         RETURN v_was.state;
@@ -38,9 +39,9 @@ BEGIN
     IF v_was.state = 'held' THEN
         UPDATE authsync.deliveries AS d
         SET state = 'cancelled', reason = 'the deletion before it was cancelled while it was held back', finished_at = p_now
-        -- By all columns of the index, so that no plan can walk over what else is held; the other one with this
-        -- predicate would serve for d.state = 'held'.
-        WHERE d.held_from IS NOT NULL AND d.state IN ('held', 'cancelled') AND d.state IS NOT DISTINCT FROM 'held'
+        -- By all columns of deliveries_withheld_idx and in the words of its predicate, so that no plan can walk over
+        -- what else is held.
+        WHERE d.held_from IS NOT NULL AND (d.state || '') IN ('held', 'cancelled') AND d.state IS NOT DISTINCT FROM 'held'
           AND (d.record_id, d.record_type, d.destination_id, d.change_id)
               > (v_was.record_id, v_was.record_type, v_destination_id, v_was.change_id)
           AND (d.record_id, d.record_type, d.destination_id, d.change_id)

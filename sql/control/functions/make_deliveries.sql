@@ -54,7 +54,7 @@ BEGIN
                 SELECT w.change_id
                 FROM authsync.deliveries AS w
                 -- By all columns of the index, so that no plan can walk over what else is held.
-                WHERE w.held_from IS NOT NULL AND w.state IN ('held', 'cancelled')
+                WHERE w.held_from IS NOT NULL AND (w.state || '') IN ('held', 'cancelled')
                   AND (w.record_id, w.record_type, w.destination_id, w.change_id) >= (r.record_id, r.record_type, p_destination_id, 0)
                   AND (w.record_id, w.record_type, w.destination_id, w.change_id)
                       < (r.record_id, r.record_type, p_destination_id, r.change_id)
@@ -156,7 +156,7 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT o.id, o.change_id
                 FROM authsync.deliveries AS o
-                WHERE o.held_from IS NOT NULL AND o.state IN ('held', 'cancelled')
+                WHERE o.held_from IS NOT NULL AND (o.state || '') IN ('held', 'cancelled')
                   AND (o.record_id, o.record_type, o.destination_id, o.change_id) >= (r.record_id, r.record_type, p_destination_id, 0)
                   AND (o.record_id, o.record_type, o.destination_id, o.change_id)
                       < (r.record_id, r.record_type, p_destination_id, r.change_id)

@@ -54,7 +54,7 @@ BEGIN
         )
         JOIN authsync.deliveries AS d ON d.id = r.id
         -- Written so that only the index on id can be used.
-        WHERE d.destination_id IS NOT DISTINCT FROM p_destination_id AND d.state = r.state AND d.attempts = r.attempts
+        WHERE d.destination_id IS NOT DISTINCT FROM p_destination_id AND d.state IS NOT DISTINCT FROM r.state AND d.attempts = r.attempts
     ),
     -- It has all that finishing needs: joined with result once more, each would be looked for among all.
     member AS MATERIALIZED (
@@ -69,7 +69,7 @@ BEGIN
         CROSS JOIN LATERAL unnest(r.id || r.coalesced) AS u (id)
         JOIN authsync.deliveries AS d ON d.id = u.id
         WHERE r.outcome IN ('delivered', 'failed', 'cancelled')
-          AND (d.id = r.id OR d.state IN ('blocked', 'failed'))
+          AND (d.id = r.id OR (d.state || '') IN ('blocked', 'failed'))
         WINDOW w AS (PARTITION BY r.id ORDER BY d.change_id DESC)
     ),
     finish AS (

@@ -37,9 +37,9 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT w.id
             FROM authsync.deliveries AS w
-            -- By all columns of the index, so that no plan can walk over what else is held; the other one with this
-            -- predicate would serve for w.state = 'held'.
-            WHERE w.held_from IS NOT NULL AND w.state IN ('held', 'cancelled') AND w.state IS NOT DISTINCT FROM 'held'
+            -- By all columns of deliveries_withheld_idx and in the words of its predicate, so that no plan can walk over
+            -- what else is held.
+            WHERE w.held_from IS NOT NULL AND (w.state || '') IN ('held', 'cancelled') AND w.state IS NOT DISTINCT FROM 'held'
               AND (w.record_id, w.record_type, w.destination_id, w.change_id) >= (s.record_id, s.record_type, p_destination_id, 0)
               AND (w.record_id, w.record_type, w.destination_id, w.change_id)
                   <= (s.record_id, s.record_type, p_destination_id, 9223372036854775807)

@@ -45,7 +45,7 @@ BEGIN
         ) AS u ON true
         -- Written so that only the index on id can be used.
         WHERE d.id = ANY (p_ids) AND d.destination_id IS NOT DISTINCT FROM p_destination_id
-          AND d.state IN ('delivered', 'coalesced', 'failed', 'cancelled')
+          AND (d.state || '') IN ('delivered', 'coalesced', 'failed', 'cancelled')
           AND NOT (
               d.state = 'cancelled' AND EXISTS (SELECT FROM authsync.river_job AS j WHERE j.id = d.job_id AND j.state = 'running')
           )

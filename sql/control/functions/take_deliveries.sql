@@ -80,9 +80,10 @@ BEGIN
         ORDER BY d.change_id
         LIMIT p_limit - CASE WHEN v_scout IS NULL THEN 0 ELSE 1 END)
         UNION ALL
-        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state = p_in_state
+        -- Written so that only the index on id can be used.
+        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = p_id AND d.state IS NOT DISTINCT FROM p_in_state
         UNION ALL
-        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = v_scout AND d.state = 'ready'
+        SELECT d.* FROM authsync.deliveries AS d WHERE d.id = v_scout AND d.state IS NOT DISTINCT FROM 'ready'
     ) AS h
     JOIN authsync.destinations AS t ON t.id = p_destination_id AND t.state = 'active'
     JOIN authsync.destination_progress AS f ON f.destination_id = p_destination_id
@@ -135,7 +136,7 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT w.change_id
         FROM authsync.deliveries AS w
-        WHERE p_states AND w.held_from IS NOT NULL AND w.state IN ('held', 'cancelled')
+        WHERE p_states AND w.held_from IS NOT NULL AND (w.state || '') IN ('held', 'cancelled')
           AND (w.record_id, w.record_type, w.destination_id, w.change_id)
               > (h.record_id, h.record_type, p_destination_id, greatest(h.change_id, u.last_change_id))
           AND (w.record_id, w.record_type, w.destination_id, w.change_id)
