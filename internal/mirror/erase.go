@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"slices"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/record"
+	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // ErasureKeys gives the key of the digests by which a project's erased users are remembered; nil if nobody of the project was
@@ -136,16 +138,27 @@ const (
 	SearchedChanges = "changes"
 )
 
+// RestoreTombstones sets the tombstones of all who were ever erased, which a mirror that was restored from a backup may lack.
+func (m *Mirrors) RestoreTombstones(ctx context.Context, projectID uuid.UUID) error {
+	return m.query(ctx, projectID, func(ctx context.Context, t *tenant) error { return t.restoreTombstones(ctx) })
+}
+
+var errKeyUnknown = errors.New("this process does not know yet how erased users are recognized")
+
 const findRestored = `SELECT user_ids, is_last FROM capydb_auth.find_restored($1, $2, $3, $4)`
 
 // FindRestored searches a range of blocks of a table for users who were erased, by their tombstones. isLast: there is no block behind it.
+// The caller knows that somebody of the project was erased.
 func (m *Mirrors) FindRestored(ctx context.Context, projectID uuid.UUID, table string, from, blocks int64) (userIDs []string, isLast bool, err error) {
 	if m.config.ErasureKeys == nil {
 		return nil, true, nil
 	}
 	key, err := m.config.ErasureKeys.ErasureKey(ctx, projectID)
-	if err != nil || key == nil {
-		return nil, true, err
+	switch {
+	case err != nil:
+		return nil, false, err
+	case key == nil:
+		return nil, false, tenantdb.Delay(errKeyUnknown)
 	}
 	err = m.query(ctx, projectID, func(ctx context.Context, t *tenant) error {
 		return t.pool.QueryRow(ctx, findRestored, key, table, from, blocks).Scan(&userIDs, &isLast)

@@ -68,6 +68,8 @@ func TestTheMirrorKeepsErasedUsersOut(t *testing.T) {
 	var delay *tenantdb.DelayError
 	require.ErrorAs(t, err, &delay, "the key is not known yet")
 	require.Equal(t, mirror.CodeErasuresUnknown, pgdb.Code(delay.Err))
+	_, _, err = m.FindRestored(t.Context(), projectID(), mirror.SearchedUsers, 0, 1000)
+	require.ErrorAs(t, err, &delay, "a search that can recognize nobody is not done")
 
 	keys.key = e.Key
 	require.Equal(t, []string{"erased", "applied", "erased", "applied"}, outcomes(about("gone", 5), about("kept", 5), member("gone"), member("kept")))

@@ -75,8 +75,9 @@ const (
 		RETURNING r.erased_at`
 )
 
-// erase has users erased again who were erased after the backup from which the mirror was restored. The tombstones are set by
-// now; nothing is applied again, and so nothing goes to destinations, before the rows are gone, too.
+// erase has users erased again who were erased after the backup from which the mirror was restored. Nothing is applied again, and so
+// nothing goes to destinations, before the rows are gone. The process that found the loss sets the tombstones, too, but may not have
+// come to it yet, or have died before: without them, the search finds nobody.
 func (w *repairWorker) erase(ctx context.Context, r *Repair, until time.Time) error {
 	var any bool
 	if err := w.Pool.QueryRow(ctx, selectHasErased, r.ProjectID).Scan(&any); err != nil {
@@ -84,6 +85,9 @@ func (w *repairWorker) erase(ctx context.Context, r *Repair, until time.Time) er
 	}
 	if any && w.Erasures != nil {
 		if r.SearchedTable == nil {
+			if err := w.Mirrors.RestoreTombstones(ctx, r.ProjectID); err != nil {
+				return err
+			}
 			if err := w.Erasures.Restart(ctx, r.ProjectID); err != nil {
 				return err
 			}

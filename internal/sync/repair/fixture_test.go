@@ -14,6 +14,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/erasure"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/apply"
 	"github.com/authsync/authsync/internal/ingest/inbox"
@@ -48,6 +49,8 @@ type testBundle struct {
 	outbox           *deliverytest.Outbox
 	beforeRead       func(context.Context) // see heldFeed
 	beforeCheck      func(context.Context)
+	beforeTombstones func(context.Context) // see heldLedger
+	erasures         *erasure.Store
 	sinks            map[uuid.UUID]*sink // by destination
 
 	mu        sync.Mutex
@@ -122,7 +125,9 @@ func setup(t *testing.T) *testBundle {
 	b.ledger = repair.NewLedger(b.control, b.clock)
 	databases := tenantdb.New(tenantdb.Config{URL: b.database, Log: log, Now: b.clock})
 	t.Cleanup(func() { require.NoError(t, databases.Close(context.Background())) })
-	b.mirrors = mirror.New(mirror.Config{Databases: databases, Ledger: b.ledger, Log: log, Now: b.clock})
+	v := &vault{}
+	b.mirrors = mirror.New(mirror.Config{Databases: databases, Ledger: &heldLedger{b.ledger, b}, ErasureKeys: v, Log: log, Now: b.clock})
+	b.erasures = &erasure.Store{Pool: b.control, Vault: v, Now: b.clock}
 	b.newOutbox(t)
 	client, err := jobs.New(jobs.Config{
 		Pool: b.control, Log: slog.New(slog.DiscardHandler),
@@ -131,7 +136,11 @@ func setup(t *testing.T) *testBundle {
 			apply.Register(apply.Config{Pool: b.control, Inbox: b.inbox, Databases: databases, Mirrors: b.mirrors, Log: log, Directory: directory{}}, 16),
 			repair.Register(repair.Config{
 				Pool: b.control, Inbox: b.inbox, Mirrors: b.mirrors, Log: log, Start: b.start, Now: b.clock,
-				Providers: func(context.Context, uuid.UUID) ([]string, error) { return b.providers, nil },
+				Providers: func(context.Context, uuid.UUID) ([]string, error) { return b.providers, nil }, Erasures: b.erasures,
+			}),
+			erasure.Register(erasure.Config{
+				Pool: b.control, Vault: v, Mirrors: b.mirrors, Log: log, SettleAfter: time.Nanosecond, Now: b.clock,
+				Pause: func(time.Duration) time.Duration { return 20 * time.Millisecond },
 			}),
 			b.outbox.Register,
 		},

@@ -91,18 +91,19 @@ type heldFeed struct {
 }
 
 func (f *heldFeed) ReadChanges(ctx context.Context, projectID uuid.UUID, after int64, limit int) ([]mirror.FeedChange, error) {
-	f.hold(ctx, &f.b.beforeRead)
+	f.b.hold(ctx, &f.b.beforeRead)
 	return f.Feed.ReadChanges(ctx, projectID, after, limit)
 }
 
 func (f *heldFeed) Check(ctx context.Context, projectID uuid.UUID) error {
-	f.hold(ctx, &f.b.beforeCheck)
+	f.b.hold(ctx, &f.b.beforeCheck)
 	return f.Feed.Check(ctx, projectID)
 }
 
-func (f *heldFeed) hold(ctx context.Context, hook *func(context.Context)) {
+// hold calls a hook once.
+func (b *testBundle) hold(ctx context.Context, hook *func(context.Context)) {
 	var before func(context.Context)
-	f.b.set(func() { before, *hook = *hook, nil })
+	b.set(func() { before, *hook = *hook, nil })
 	if before != nil {
 		before(ctx)
 	}

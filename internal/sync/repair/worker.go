@@ -49,6 +49,7 @@ type Config struct {
 	Inbox   *inbox.Inbox
 	Mirrors interface {
 		Check(ctx context.Context, projectID uuid.UUID) error
+		RestoreTombstones(ctx context.Context, projectID uuid.UUID) error
 		FindRestored(ctx context.Context, projectID uuid.UUID, table string, from, blocks int64) (userIDs []string, isLast bool, err error)
 	}
 	Erasures Erasures // nil: nobody is ever erased
