@@ -14,7 +14,7 @@ import (
 func mirrorRepairOf(r *repair.Repair) *wire.MirrorRepair {
 	b := &wire.MirrorRepair{
 		Cause: r.Cause, Summary: r.What() + "; " + r.Stage(), FoundAt: r.FoundAt.UTC(), LostSince: r.LostSince, NotInInboxUntil: r.NotInInboxUntil,
-		ReturnedUsers: r.ReturnedUsers, Messages: r.Messages, ReplayedAt: r.ReplayedAt, FinishedAt: r.FinishedAt, Reconciled: r.Reconciled, Unreconciled: r.Unreconciled,
+		ReturnedUsers: r.ReturnedUsers, ReturnedInvitations: r.ReturnedInvitations, Messages: r.Messages, ReplayedAt: r.ReplayedAt, FinishedAt: r.FinishedAt, Reconciled: r.Reconciled, Unreconciled: r.Unreconciled,
 	}
 	for _, at := range []*time.Time{b.LostSince, b.NotInInboxUntil, b.ReplayedAt, b.FinishedAt} {
 		if at != nil {

@@ -82,6 +82,26 @@ func (s *Store) Repeat(ctx context.Context, projectID uuid.UUID, userIDs []strin
 	return begun, nil
 }
 
+// EraseInvitations removes what the control database has of invitations that had been erased and that a restored mirror has again:
+// a destination that was behind has read their changes. What is still to be delivered of them is cancelled.
+func (s *Store) EraseInvitations(ctx context.Context, projectID uuid.UUID, ids []string) error {
+	return pgdb.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		for _, do := range []struct {
+			sql  string
+			args []any
+		}{
+			{cancelInvitations, []any{projectID, ids, s.Now()}},
+			{eraseInvitationDeliveries, []any{projectID, ids}},
+			{deleteExternalIDs, []any{projectID, "", ids}},
+		} {
+			if _, err := tx.Exec(ctx, do.sql, do.args...); err != nil {
+				return fmt.Errorf("erase deliveries of invitations: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
 // Rowless reports whether all erasures of a project have removed the users' rows and changes.
 func (s *Store) Rowless(ctx context.Context, projectID uuid.UUID) (bool, error) {
 	var some bool

@@ -132,10 +132,11 @@ func (m *Mirrors) BeginErasure(ctx context.Context, e Erasure, now time.Time) (b
 	return b, err
 }
 
-// The tables in which a restored mirror may have a user who was erased, in the sequence in which they are searched.
+// The tables in which a restored mirror may have users or invitations that were erased.
 const (
-	SearchedUsers   = "users"
-	SearchedChanges = "changes"
+	SearchedUsers       = "users"
+	SearchedInvitations = "invitations"
+	SearchedChanges     = "changes"
 )
 
 // RestoreTombstones sets the tombstones of all who were ever erased, which a mirror that was restored from a backup may lack.
@@ -145,11 +146,17 @@ func (m *Mirrors) RestoreTombstones(ctx context.Context, projectID uuid.UUID) er
 
 var errKeyUnknown = errors.New("this process does not know yet how erased users are recognized")
 
-const findRestored = `SELECT user_ids, is_last FROM capydb_auth.find_restored($1, $2, $3, $4)`
+const findRestored = `SELECT record_ids, is_last FROM capydb_auth.find_restored($1, $2, $3, $4, $5)`
 
-// FindRestored searches a range of blocks of a table for users who were erased, by their tombstones. isLast: there is no block behind it.
-// The caller knows that somebody of the project was erased.
-func (m *Mirrors) FindRestored(ctx context.Context, projectID uuid.UUID, table string, from, blocks int64) (userIDs []string, isLast bool, err error) {
+// Blocks are a range of those of a table.
+type Blocks struct {
+	Table       string
+	From, Count int64
+}
+
+// FindRestored searches a range of blocks for users or invitations that were erased, by their tombstones. isLast: there is no block behind
+// it. The caller knows that somebody of the project was erased.
+func (m *Mirrors) FindRestored(ctx context.Context, projectID uuid.UUID, of record.Type, in Blocks) (ids []string, isLast bool, err error) {
 	if m.config.ErasureKeys == nil {
 		return nil, true, nil
 	}
@@ -161,9 +168,19 @@ func (m *Mirrors) FindRestored(ctx context.Context, projectID uuid.UUID, table s
 		return nil, false, tenantdb.Delay(errKeyUnknown)
 	}
 	err = m.query(ctx, projectID, func(ctx context.Context, t *tenant) error {
-		return t.pool.QueryRow(ctx, findRestored, key, table, from, blocks).Scan(&userIDs, &isLast)
+		return t.pool.QueryRow(ctx, findRestored, key, string(of), in.Table, in.From, in.Count).Scan(&ids, &isLast)
 	})
-	return userIDs, isLast, err
+	return ids, isLast, err
+}
+
+const removeInvitations = `SELECT FROM capydb_auth.remove_invitations($1)`
+
+// RemoveInvitations removes invitations that were erased and that a restored mirror has again, with their changes.
+func (m *Mirrors) RemoveInvitations(ctx context.Context, projectID uuid.UUID, ids []string) error {
+	return m.query(ctx, projectID, func(ctx context.Context, t *tenant) error {
+		_, err := t.pool.Exec(ctx, removeInvitations, ids)
+		return err
+	})
 }
 
 // minLongID is the length from which on an id is certain to mean the user wherever it is found; a shorter one, such as a

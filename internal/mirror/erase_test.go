@@ -68,7 +68,7 @@ func TestTheMirrorKeepsErasedUsersOut(t *testing.T) {
 	var delay *tenantdb.DelayError
 	require.ErrorAs(t, err, &delay, "the key is not known yet")
 	require.Equal(t, mirror.CodeErasuresUnknown, pgdb.Code(delay.Err))
-	_, _, err = m.FindRestored(t.Context(), projectID(), mirror.SearchedUsers, 0, 1000)
+	_, _, err = m.FindRestored(t.Context(), projectID(), record.User, mirror.Blocks{Table: mirror.SearchedUsers, Count: 1000})
 	require.ErrorAs(t, err, &delay, "a search that can recognize nobody is not done")
 
 	keys.key = e.Key

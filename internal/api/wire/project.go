@@ -87,17 +87,18 @@ type Pruning struct {
 
 // MirrorRepair is a mirror that had lost what was applied, and how far its repair is.
 type MirrorRepair struct {
-	Cause           string            `json:"cause"` // rewound or recreated
-	Summary         string            `json:"summary"`
-	FoundAt         time.Time         `json:"found_at"`
-	LostSince       *time.Time        `json:"lost_since"`         // nil: everything was lost
-	NotInInboxUntil *time.Time        `json:"not_in_inbox_until"` // nil: the inbox had all of it
-	ReturnedUsers   int64             `json:"returned_users"`     // users whom it had again although they had been erased
-	Messages        int64             `json:"messages"`
-	ReplayedAt      *time.Time        `json:"replayed_at"`
-	FinishedAt      *time.Time        `json:"finished_at"` // nil: it is at work
-	Reconciled      []string          `json:"reconciled_providers"`
-	Unreconciled    map[string]string `json:"unreconciled_providers"`
+	Cause               string            `json:"cause"` // rewound or recreated
+	Summary             string            `json:"summary"`
+	FoundAt             time.Time         `json:"found_at"`
+	LostSince           *time.Time        `json:"lost_since"`           // nil: everything was lost
+	NotInInboxUntil     *time.Time        `json:"not_in_inbox_until"`   // nil: the inbox had all of it
+	ReturnedUsers       int64             `json:"returned_users"`       // users whom it had again although they had been erased
+	ReturnedInvitations int64             `json:"returned_invitations"` // likewise invitations
+	Messages            int64             `json:"messages"`
+	ReplayedAt          *time.Time        `json:"replayed_at"`
+	FinishedAt          *time.Time        `json:"finished_at"` // nil: it is at work
+	Reconciled          []string          `json:"reconciled_providers"`
+	Unreconciled        map[string]string `json:"unreconciled_providers"`
 }
 
 // Integration is a provider configured for a project.

@@ -3935,6 +3935,7 @@ CREATE TABLE authsync.mirror_repairs (
     searched_to bigint DEFAULT 0 NOT NULL,
     returned_users bigint DEFAULT 0 NOT NULL,
     erased_at timestamp with time zone,
+    returned_invitations bigint DEFAULT 0 NOT NULL,
     CONSTRAINT mirror_repairs_cause_check CHECK ((cause = ANY (ARRAY['rewound'::text, 'recreated'::text])))
 );
 
@@ -3977,6 +3978,8 @@ COMMENT ON COLUMN authsync.mirror_repairs.searched_to IS 'Its blocks before this
 COMMENT ON COLUMN authsync.mirror_repairs.returned_users IS 'Number of users whom the mirror had again although they had been erased, and whose erasure was begun again.';
 
 COMMENT ON COLUMN authsync.mirror_repairs.erased_at IS 'When the mirror had none of them any more; nothing is applied again before.';
+
+COMMENT ON COLUMN authsync.mirror_repairs.returned_invitations IS 'Number of invitations that the mirror had again although they had been erased, and that were removed.';
 
 ALTER TABLE authsync.mirror_repairs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME authsync.mirror_repairs_id_seq

@@ -3149,22 +3149,7 @@ BEGIN
     SELECT capydb_auth.erasure_digest(p_key, 'invitation', i.id), p_at FROM unnest(ids) AS i (id)
     ON CONFLICT (digest) DO NOTHING;
 
-    DELETE FROM capydb_auth.changes AS c
-    WHERE c.id IN (
-        SELECT f.id
-        FROM unnest(ids) AS i (id)
-        CROSS JOIN LATERAL (
-            SELECT g.id
-            FROM capydb_auth.changes AS g
-            WHERE (g.record_id, g.record_type, g.id) >= (i.id, 'invitation', 0)
-              AND (g.record_id, g.record_type, g.id) <= (i.id, 'invitation', 9223372036854775807)
-            OFFSET 0
-        ) AS f
-    );
-    GET DIAGNOSTICS changes = ROW_COUNT;
-    DELETE FROM capydb_auth.reconcile_findings AS f WHERE f.record_type = 'invitation' AND f.record_id = ANY (ids);
-    DELETE FROM capydb_auth.invitations AS i WHERE i.id = ANY (ids);
-    GET DIAGNOSTICS invitations = ROW_COUNT;
+    SELECT r.invitations, r.changes INTO invitations, changes FROM capydb_auth.remove_invitations(ids) AS r;
     RETURN NEXT;
 END;
 $$;
@@ -3323,7 +3308,7 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.find_erased(p_key bytea, p_record_types text[], p_record_ids text[], p_user_ids text[]) IS 'Tells which of some records were erased, or belong to a user who was.';
 
-CREATE FUNCTION capydb_auth.find_restored(p_key bytea, p_table text, p_from bigint, p_blocks bigint) RETURNS TABLE(user_ids text[], is_last boolean)
+CREATE FUNCTION capydb_auth.find_restored(p_key bytea, p_record_type text, p_table text, p_from bigint, p_blocks bigint) RETURNS TABLE(record_ids text[], is_last boolean)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -3335,22 +3320,30 @@ DECLARE
     v_to   tid := format('(%s,0)', p_from + p_blocks)::tid;
 BEGIN
     IF p_table = 'users' THEN
-        user_ids := ARRAY(
+        record_ids := ARRAY(
             SELECT u.id
             FROM capydb_auth.users AS u
             WHERE u.ctid >= v_from AND u.ctid < v_to
-              AND encode(sha256(p_key || convert_to('user:' || u.id, 'UTF8')), 'hex')
+              AND encode(sha256(p_key || convert_to(p_record_type || ':' || u.id, 'UTF8')), 'hex')
+                  IN (SELECT e.digest FROM capydb_auth.erasures AS e)
+        );
+    ELSIF p_table = 'invitations' THEN
+        record_ids := ARRAY(
+            SELECT i.id
+            FROM capydb_auth.invitations AS i
+            WHERE i.ctid >= v_from AND i.ctid < v_to
+              AND encode(sha256(p_key || convert_to(p_record_type || ':' || i.id, 'UTF8')), 'hex')
                   IN (SELECT e.digest FROM capydb_auth.erasures AS e)
         );
     ELSE
-        user_ids := ARRAY(
+        record_ids := ARRAY(
             SELECT c.record_id
             FROM (
                 SELECT DISTINCT f.record_id
                 FROM capydb_auth.changes AS f
-                WHERE f.ctid >= v_from AND f.ctid < v_to AND f.record_type = 'user'
+                WHERE f.ctid >= v_from AND f.ctid < v_to AND f.record_type = p_record_type
             ) AS c
-            WHERE encode(sha256(p_key || convert_to('user:' || c.record_id, 'UTF8')), 'hex')
+            WHERE encode(sha256(p_key || convert_to(p_record_type || ':' || c.record_id, 'UTF8')), 'hex')
                 IN (SELECT e.digest FROM capydb_auth.erasures AS e)
         );
     END IF;
@@ -3359,7 +3352,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.find_restored(p_key bytea, p_table text, p_from bigint, p_blocks bigint) IS 'Searches a range of blocks of a table for users who were erased.';
+COMMENT ON FUNCTION capydb_auth.find_restored(p_key bytea, p_record_type text, p_table text, p_from bigint, p_blocks bigint) IS 'Searches a range of blocks of a table for users or invitations that were erased.';
 
 CREATE FUNCTION capydb_auth.is_same_scalar(p_one jsonb, p_other jsonb) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -4336,6 +4329,39 @@ END;
 $$;
 
 COMMENT ON FUNCTION capydb_auth.record_states(p_first bigint[], p_last bigint[], p_as_of bigint[]) IS 'Records as changes up to one left them, and as they were before the first of some changes.';
+
+CREATE FUNCTION capydb_auth.remove_invitations(p_ids text[]) RETURNS TABLE(invitations bigint, changes bigint)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM capydb_auth.lock_mirror();
+
+    DELETE FROM capydb_auth.changes AS c
+    WHERE c.id IN (
+        SELECT f.id
+        FROM unnest(p_ids) AS i (id)
+        CROSS JOIN LATERAL (
+            SELECT g.id
+            FROM capydb_auth.changes AS g
+            WHERE (g.record_id, g.record_type, g.id) >= (i.id, 'invitation', 0)
+              AND (g.record_id, g.record_type, g.id) <= (i.id, 'invitation', 9223372036854775807)
+            OFFSET 0
+        ) AS f
+    );
+    GET DIAGNOSTICS changes = ROW_COUNT;
+    DELETE FROM capydb_auth.reconcile_findings AS f WHERE f.record_type = 'invitation' AND f.record_id = ANY (p_ids);
+    DELETE FROM capydb_auth.invitations AS i WHERE i.id = ANY (p_ids);
+    GET DIAGNOSTICS invitations = ROW_COUNT;
+    RETURN NEXT;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.remove_invitations(p_ids text[]) IS 'Removes some invitations with their changes.';
 
 CREATE FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bigint) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
@@ -5722,7 +5748,7 @@ REVOKE ALL ON FUNCTION capydb_auth.erasure_digest(p_key bytea, p_record_type tex
 
 REVOKE ALL ON FUNCTION capydb_auth.find_erased(p_key bytea, p_record_types text[], p_record_ids text[], p_user_ids text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.find_restored(p_key bytea, p_table text, p_from bigint, p_blocks bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.find_restored(p_key bytea, p_record_type text, p_table text, p_from bigint, p_blocks bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.is_same_scalar(p_one jsonb, p_other jsonb) FROM PUBLIC;
 
@@ -5759,6 +5785,8 @@ REVOKE ALL ON FUNCTION capydb_auth.reconcile_page(p_run_id uuid, p_provider text
 REVOKE ALL ON FUNCTION capydb_auth.reconcile_settle(p_run_id uuid, p_provider text, p_type text, p_records jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.record_states(p_first bigint[], p_last bigint[], p_as_of bigint[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.remove_invitations(p_ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.require_all_written(p_written bigint, p_meant bigint) FROM PUBLIC;
 

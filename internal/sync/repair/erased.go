@@ -13,6 +13,7 @@ import (
 	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/record"
 )
 
 // tombstonesPage is the number of erasures whose tombstones are read at a time.
@@ -54,19 +55,25 @@ type Erasures interface {
 	Restart(ctx context.Context, projectID uuid.UUID) error
 	// Repeat begins erasures of users who had been erased, and returns how many were not under way already.
 	Repeat(ctx context.Context, projectID uuid.UUID, userIDs []string, by string) (begun int64, err error)
+	// EraseInvitations removes what the control database has of invitations that had been erased.
+	EraseInvitations(ctx context.Context, projectID uuid.UUID, ids []string) error
 	// Rowless reports whether all erasures of the project have removed the users' rows and changes.
 	Rowless(ctx context.Context, projectID uuid.UUID) (bool, error)
 }
 
-// searchedBlocks is how many blocks of a table are searched per call: some ten thousand rows.
-const searchedBlocks = 1000
+const (
+	// searchedBlocks is how many blocks of a table are searched per call: some ten thousand rows.
+	searchedBlocks = 1000
+	// removedAtOnce is how many invitations are removed per call.
+	removedAtOnce = 500
+)
 
 const (
 	selectHasErased = `SELECT EXISTS (SELECT FROM authsync.erasures AS e WHERE e.project_id = $1)`
 
 	noteSearched = `
 		UPDATE authsync.mirror_repairs AS r
-		SET searched_table = $3, searched_to = $4, returned_users = returned_users + $5
+		SET searched_table = $3, searched_to = $4, returned_users = returned_users + $5, returned_invitations = returned_invitations + $6
 		WHERE r.id = $1 AND r.known_applied_to = $2 AND r.erased_at IS NULL`
 
 	endErasing = `
@@ -75,9 +82,9 @@ const (
 		RETURNING r.erased_at`
 )
 
-// erase has users erased again who were erased after the backup from which the mirror was restored. Nothing is applied again, and so
-// nothing goes to destinations, before the rows are gone. The process that found the loss sets the tombstones, too, but may not have
-// come to it yet, or have died before: without them, the search finds nobody.
+// erase has users and invitations erased again that were erased after the backup from which the mirror was restored. Nothing is applied
+// again, and so nothing goes to destinations, before the rows are gone. The process that found the loss sets the tombstones, too, but may
+// not have come to it yet, or have died before: without them, the search finds nobody.
 func (w *repairWorker) erase(ctx context.Context, r *Repair, until time.Time) error {
 	var any bool
 	if err := w.Pool.QueryRow(ctx, selectHasErased, r.ProjectID).Scan(&any); err != nil {
@@ -91,7 +98,7 @@ func (w *repairWorker) erase(ctx context.Context, r *Repair, until time.Time) er
 			if err := w.Erasures.Restart(ctx, r.ProjectID); err != nil {
 				return err
 			}
-			if err := w.searched(ctx, r, mirror.SearchedUsers, 0, 0); err != nil {
+			if err := w.searched(ctx, r, place{table: mirror.SearchedUsers}, 0, 0); err != nil {
 				return err
 			}
 		}
@@ -118,36 +125,76 @@ func (w *repairWorker) erase(ctx context.Context, r *Repair, until time.Time) er
 	return err
 }
 
-// search searches a range of blocks.
-func (w *repairWorker) search(ctx context.Context, r *Repair) error {
-	table, to := *r.SearchedTable, r.SearchedTo+searchedBlocks
-	found, isLast, err := w.Mirrors.FindRestored(ctx, r.ProjectID, table, r.SearchedTo, searchedBlocks)
-	if err != nil {
-		return err
-	}
-	slices.Sort(found)
-	begun, err := w.Erasures.Repeat(ctx, r.ProjectID, slices.Compact(found), fmt.Sprintf("repair %d of the mirror", r.ID))
-	if err != nil {
-		return err
-	}
-	switch {
-	case isLast && table == mirror.SearchedUsers:
-		table, to = mirror.SearchedChanges, 0
-	case isLast:
-		table, to = "", 0
-	}
-	return w.searched(ctx, r, table, to, begun)
+// place is a block of a table; no table: behind all of them.
+type place struct {
+	table string
+	block int64
 }
 
-// searched notes how far the search is; no table: it is done.
-func (w *repairWorker) searched(ctx context.Context, r *Repair, table string, to, begun int64) error {
-	tag, err := w.Pool.Exec(ctx, noteSearched, r.ID, r.KnownAppliedTo, table, to, begun)
+// searchedFor is what each table is searched for, and which one follows it.
+var searchedFor = map[string]struct { //nolint:gochecknoglobals // read-only
+	records []record.Type
+	next    string
+}{
+	mirror.SearchedUsers:       {[]record.Type{record.User}, mirror.SearchedInvitations},
+	mirror.SearchedInvitations: {[]record.Type{record.Invitation}, mirror.SearchedChanges},
+	mirror.SearchedChanges:     {[]record.Type{record.User, record.Invitation}, ""},
+}
+
+// search searches a range of blocks.
+func (w *repairWorker) search(ctx context.Context, r *Repair) error {
+	in := mirror.Blocks{Table: *r.SearchedTable, From: r.SearchedTo, Count: searchedBlocks}
+	table := searchedFor[in.Table]
+	next, begun := place{in.Table, in.From + in.Count}, int64(0)
+	for _, of := range table.records {
+		found, isLast, err := w.Mirrors.FindRestored(ctx, r.ProjectID, of, in)
+		if err != nil {
+			return err
+		}
+		if isLast {
+			next = place{table: table.next}
+		}
+		slices.Sort(found)
+		found = slices.Compact(found)
+		if of == record.User {
+			begun, err = w.Erasures.Repeat(ctx, r.ProjectID, found, fmt.Sprintf("repair %d of the mirror", r.ID))
+		} else {
+			err = w.removeInvitations(ctx, r, found)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return w.searched(ctx, r, next, begun, 0)
+}
+
+// removeInvitations removes invitations that were erased, a bounded number at a time. If the process dies, the range is searched once
+// more, for the others.
+func (w *repairWorker) removeInvitations(ctx context.Context, r *Repair, ids []string) error {
+	for some := range slices.Chunk(ids, removedAtOnce) {
+		if err := w.Erasures.EraseInvitations(ctx, r.ProjectID, some); err != nil {
+			return err
+		}
+		if err := w.Mirrors.RemoveInvitations(ctx, r.ProjectID, some); err != nil {
+			return err
+		}
+		if err := w.searched(ctx, r, place{*r.SearchedTable, r.SearchedTo}, 0, int64(len(some))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// searched notes how far the search is, and how many users and invitations it has found more.
+func (w *repairWorker) searched(ctx context.Context, r *Repair, to place, users, invitations int64) error {
+	tag, err := w.Pool.Exec(ctx, noteSearched, r.ID, r.KnownAppliedTo, to.table, to.block, users, invitations)
 	if err != nil {
 		return fmt.Errorf("note how far the search for erased users is: %w", err)
 	}
 	if tag.RowsAffected() == 0 {
 		return errRestarted
 	}
-	r.SearchedTable, r.SearchedTo, r.ReturnedUsers = &table, to, r.ReturnedUsers+begun
+	r.SearchedTable, r.SearchedTo = &to.table, to.block
+	r.ReturnedUsers, r.ReturnedInvitations = r.ReturnedUsers+users, r.ReturnedInvitations+invitations
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/delivery/admin"
 	"github.com/authsync/authsync/internal/erasure"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/sync/repair"
@@ -95,4 +96,55 @@ func TestARepairThatBeginsBeforeTheTombstonesAreSet(t *testing.T) {
 	b.retried(t, 1)
 	require.Equal(t, 1, value[int](t, b.control, `SELECT returned_users FROM authsync.mirror_repairs`))
 	require.Zero(t, value[int](t, b.project, user4))
+}
+
+// invite stores an invitation to an address, with its change.
+func (b *testBundle) invite(t *testing.T, id, email string) {
+	t.Helper()
+	exec(t, b.project, `INSERT INTO capydb_auth.invitations (id, email, provider, last_event_processed) VALUES ($1, $2, 'auth0', now())`, id, email)
+	exec(t, b.project, `
+		INSERT INTO capydb_auth.changes (record_type, record_id, kind, changed, after, provider, event_id, event_at)
+		VALUES ('invitation', $1, 'created', '{email}', jsonb_build_object('id', $1::text, 'email', $2::text), 'auth0', 'evt_' || $1, now())`, id, email)
+}
+
+// A backup that was taken in the middle of an erasure has nothing of the user any more that would tell whose the invitations are; their
+// own tombstones do, also where only changes are left of one.
+func TestARestoredMirrorDoesNotBringBackInvitations(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.deliver(t, 1, 10)
+	b.invite(t, "inv_row", "u4@example.com")
+	b.invite(t, "inv_change", "U4@example.com")
+	b.invite(t, "inv_other", "u5@example.com")
+	b.applied(t)
+	copied := pgtest.Copy(t, b.project)
+	receipt := b.erase(t, "auth0|4")
+	require.EqualValues(t, 2, receipt.Counts["capydb_auth.invitations"])
+	middle := pgtest.Open(t, pgtest.CopyURL(t, copied))
+	exec(t, middle, `DELETE FROM capydb_auth.users WHERE id = 'auth0|4'`)
+	exec(t, middle, `DELETE FROM capydb_auth.changes WHERE record_id = 'auth0|4'`)
+	exec(t, middle, `DELETE FROM capydb_auth.invitations WHERE id = 'inv_change'`)
+	middle.Close()
+	pgtest.Restore(t, b.project, copied)
+
+	// A destination that reads the restored changes before the loss is noticed knows the invitation.
+	crm := &sink{}
+	id := b.add(t, "crm", crm, admin.From{Beginning: true}, "invitation.created")
+	exec(t, b.control, `
+		INSERT INTO authsync.external_ids (destination_id, record_type, record_id, external_id)
+		SELECT $1, 'invitation', i, 'there-' || i FROM unnest('{inv_row,inv_other}'::text[]) AS i`, id)
+	b.settled(t, id)
+	require.Len(t, crm.messages(), 3)
+
+	b.check(t)
+	b.retried(t, 1)
+	require.Equal(t, "inv_other", value[string](t, b.project, `SELECT string_agg(id, ' ') FROM capydb_auth.invitations`))
+	require.Equal(t, "inv_other", value[string](t, b.project, `SELECT string_agg(record_id, ' ') FROM capydb_auth.changes WHERE record_type = 'invitation'`))
+	require.Equal(t, "erased erased inv_other",
+		value[string](t, b.control, `SELECT string_agg(record_id, ' ' ORDER BY record_id) FROM authsync.deliveries WHERE destination_id = $1`, id))
+	require.Equal(t, "inv_other", value[string](t, b.control, `SELECT string_agg(record_id, ' ') FROM authsync.external_ids`))
+	repairs, err := repair.Of(t.Context(), b.control, b.projectID, 1)
+	require.NoError(t, err)
+	require.Zero(t, repairs[0].ReturnedUsers)
+	require.Contains(t, repairs[0].Stage(), "; 2 invitations that had been erased were removed again")
 }

@@ -37,11 +37,13 @@ type Repair struct {
 	Messages      int64
 	LastPendingID *int64
 	ReplayedAt    *time.Time
-	// SearchedTable is the table that is searched for users who had been erased, before block SearchedTo; nil: not begun, empty: done.
-	SearchedTable *string
-	SearchedTo    int64
-	ReturnedUsers int64      // users whose erasure was begun again
-	ErasedAt      *time.Time // nil: the mirror may have some of them
+	// SearchedTable is the table that is searched for users and invitations that had been erased, before block SearchedTo; nil: not
+	// begun, empty: done.
+	SearchedTable       *string
+	SearchedTo          int64
+	ReturnedUsers       int64      // users whose erasure was begun again
+	ReturnedInvitations int64      // invitations that were removed again
+	ErasedAt            *time.Time // nil: the mirror may have some of them
 	// Reconciled lists the providers for which a reconcile was started; Unreconciled says why
 	// others had none.
 	Reconciled   []string
@@ -52,7 +54,8 @@ type Repair struct {
 
 const columns = `
 	r.id, r.project_id, r.cause, r.known_applied_to, nullif(r.lost_since, '-infinity') AS lost_since, r.not_in_inbox_until, r.last_inbox_id,
-	r.replay_cursor, r.messages, r.last_pending_id, r.replayed_at, r.searched_table, r.searched_to, r.returned_users, r.erased_at, r.reconciled_providers AS reconciled,
+	r.replay_cursor, r.messages, r.last_pending_id, r.replayed_at, r.searched_table, r.searched_to, r.returned_users,
+	r.returned_invitations, r.erased_at, r.reconciled_providers AS reconciled,
 	r.unreconciled_providers AS unreconciled, r.found_at, r.finished_at`
 
 // querier is a pool or a transaction.
@@ -105,14 +108,18 @@ func (r *Repair) What() string {
 
 // Stage describes the progress.
 func (r *Repair) Stage() string {
-	switch users := plural.Of(r.ReturnedUsers, "user"); {
-	case r.ErasedAt == nil && r.FinishedAt == nil:
+	users := plural.Of(r.ReturnedUsers, "user")
+	if r.ErasedAt == nil && r.FinishedAt == nil {
 		return "it is searched for users who had been erased; " + users + " so far" + plural.Word(r.ReturnedUsers, " is", " are") + " being erased again"
-	case r.ReturnedUsers > 0:
-		return r.replayStage() + "; " + users + " who had been erased" + plural.Word(r.ReturnedUsers, " was", " were") + " erased again: authsync erasures list has the receipts"
-	default:
-		return r.replayStage()
 	}
+	stage := r.replayStage()
+	if r.ReturnedUsers > 0 {
+		stage += "; " + users + " who had been erased" + plural.Word(r.ReturnedUsers, " was", " were") + " erased again: authsync erasures list has the receipts"
+	}
+	if n := r.ReturnedInvitations; n > 0 {
+		stage += "; " + plural.Of(n, "invitation") + " that had been erased" + plural.Word(n, " was", " were") + " removed again"
+	}
+	return stage
 }
 
 func (r *Repair) replayStage() string {

@@ -142,14 +142,17 @@ func (b *testBundle) newOutbox(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// add makes a destination.
-func (b *testBundle) add(t *testing.T, name string, s *sink, from admin.From) uuid.UUID {
+// add makes a destination; of users, if there are no other event types.
+func (b *testBundle) add(t *testing.T, name string, s *sink, from admin.From, eventTypes ...string) uuid.UUID {
 	t.Helper()
 	id := uuid.New()
 	b.set(func() { b.sinks[id] = s })
 	require.NoError(t, pgdb.InTx(t.Context(), b.control, func(tx pgx.Tx) error {
 		_, err := tx.Exec(t.Context(), `
 			INSERT INTO authsync.destinations (id, project_id, name, type, secrets_sealed) VALUES ($1, $2, $3, 'webhook', '')`, id, b.projectID, name)
+		if err == nil && len(eventTypes) > 0 {
+			_, err = tx.Exec(t.Context(), `UPDATE authsync.destinations SET event_types = $2 WHERE id = $1`, id, eventTypes)
+		}
 		if err != nil {
 			return err
 		}

@@ -16,9 +16,11 @@ import (
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/ingest/inbox"
 	"github.com/authsync/authsync/internal/jobs"
+	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/redact"
 	"github.com/authsync/authsync/internal/sync/syncrun"
 	"github.com/authsync/authsync/internal/tenantdb"
@@ -50,7 +52,8 @@ type Config struct {
 	Mirrors interface {
 		Check(ctx context.Context, projectID uuid.UUID) error
 		RestoreTombstones(ctx context.Context, projectID uuid.UUID) error
-		FindRestored(ctx context.Context, projectID uuid.UUID, table string, from, blocks int64) (userIDs []string, isLast bool, err error)
+		FindRestored(ctx context.Context, projectID uuid.UUID, of record.Type, in mirror.Blocks) (ids []string, isLast bool, err error)
+		RemoveInvitations(ctx context.Context, projectID uuid.UUID, ids []string) error
 	}
 	Erasures Erasures // nil: nobody is ever erased
 	// Providers returns a project's providers, Start starts a reconcile of one; see syncrun.Store.

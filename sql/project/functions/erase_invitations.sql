@@ -34,22 +34,7 @@ BEGIN
     SELECT capydb_auth.erasure_digest(p_key, 'invitation', i.id), p_at FROM unnest(ids) AS i (id)
     ON CONFLICT (digest) DO NOTHING;
 
-    DELETE FROM capydb_auth.changes AS c
-    WHERE c.id IN (
-        SELECT f.id
-        FROM unnest(ids) AS i (id)
-        CROSS JOIN LATERAL (
-            SELECT g.id
-            FROM capydb_auth.changes AS g
-            WHERE (g.record_id, g.record_type, g.id) >= (i.id, 'invitation', 0)
-              AND (g.record_id, g.record_type, g.id) <= (i.id, 'invitation', 9223372036854775807)
-            OFFSET 0
-        ) AS f
-    );
-    GET DIAGNOSTICS changes = ROW_COUNT;
-    DELETE FROM capydb_auth.reconcile_findings AS f WHERE f.record_type = 'invitation' AND f.record_id = ANY (ids);
-    DELETE FROM capydb_auth.invitations AS i WHERE i.id = ANY (ids);
-    GET DIAGNOSTICS invitations = ROW_COUNT;
+    SELECT r.invitations, r.changes INTO invitations, changes FROM capydb_auth.remove_invitations(ids) AS r;
     RETURN NEXT;
 END;
 $fn$;
