@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"testing"
 
@@ -68,6 +69,9 @@ func TestARestoredMirrorDoesNotBringBackWhoWasErased(t *testing.T) {
 	// Nor does a mirror that is made anew, by an event that comes late or by an invitation that the provider still lists.
 	_, err = in.mirror.Exec(t.Context(), `DROP SCHEMA capydb_auth CASCADE`)
 	require.NoError(t, err)
+	// As a person does it who does not wait until authsync is sure that nobody restores it from a backup.
+	require.NoError(t, e.api.Do(t.Context(), http.MethodPut, "/projects/shop/integrations/clerk",
+		map[string]any{"credentials": map[string]any{"webhook_signing_secret": signingSecret}}, nil))
 	e.event(t, "user.updated", hisID, map[string]any{"email": hisEmail, "last_name": hisName})
 	e.event(t, "organizationInvitation.created", "", map[string]any{"id": "orginv_1", "email_address": "x@example.org"})
 	e.repaired(t, 2)
