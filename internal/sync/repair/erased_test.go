@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -44,6 +45,20 @@ type heldLedger struct {
 func (l *heldLedger) Tombstones(ctx context.Context, projectID, after uuid.UUID) ([]mirror.Tombstone, uuid.UUID, error) {
 	l.b.hold(ctx, &l.b.beforeTombstones)
 	return l.Ledger.Tombstones(ctx, projectID, after)
+}
+
+// heldErasure calls b.beforeInvited once, before invitations are erased.
+type heldErasure struct {
+	*mirror.Mirrors
+
+	b *testBundle
+}
+
+func (e *heldErasure) EraseInvitations(
+	ctx context.Context, about mirror.Erasure, emails []string, after string, now time.Time,
+) (mirror.ErasedInvitations, error) {
+	e.b.hold(ctx, &e.b.beforeInvited)
+	return e.Mirrors.EraseInvitations(ctx, about, emails, after, now)
 }
 
 // erase erases a user and returns the receipt.
@@ -147,4 +162,62 @@ func TestARestoredMirrorDoesNotBringBackInvitations(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, repairs[0].ReturnedUsers)
 	require.Contains(t, repairs[0].Stage(), "; 2 invitations that had been erased were removed again")
+}
+
+// An erasure that is at work when the mirror is restored begins anew, and ends with its receipt: nothing is left of the person, and
+// destinations hear of it once.
+func TestErasuresAtWorkBeginAnew(t *testing.T) {
+	t.Parallel()
+	phase := func(b *testBundle) string { return value[string](t, b.control, `SELECT phase FROM authsync.erasures`) }
+	for name, isAmid := range map[string]bool{"WhileRowsAreRemoved": true, "WhileADestinationIsPaused": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			crm := &sink{}
+			id := b.add(t, "crm", crm, admin.From{})
+			b.deliver(t, 1, 10)
+			b.applied(t)
+			b.invite(t, "inv_4", "u4@example.com")
+			b.settled(t, id)
+			copied := pgtest.Copy(t, b.project)
+			require.NoError(t, b.outbox.Admin.Pause(t.Context(), id, "user", "paused", ""))
+			hook, reached, release := holding()
+			if isAmid {
+				b.set(func() { b.beforeInvited = hook })
+			}
+			e, _, err := b.erasures.Start(t.Context(), b.projectID, "auth0|4", "a key")
+			require.NoError(t, err)
+			if isAmid {
+				waittest.Receive(t, reached)
+			} else {
+				waittest.Until(t, func() bool { return phase(b) == "destinations" }, "the erasure does not come to destinations: %s", b.logged())
+			}
+			require.Zero(t, value[int](t, b.project, `SELECT count(*) FROM capydb_auth.users WHERE id = 'auth0|4'`))
+
+			pgtest.Restore(t, b.project, copied)
+			require.NotZero(t, value[int](t, b.project, user4))
+			b.check(t)
+			if isAmid {
+				waittest.Until(t, func() bool {
+					return value[bool](t, b.control, `SELECT coalesce(bool_and(searched_table = ''), false) FROM authsync.mirror_repairs`)
+				}, "the mirror is not searched: %s", b.logged())
+				require.Equal(t, "mark", phase(b))
+				release()
+			}
+			b.retried(t, 1)
+			require.Zero(t, value[int](t, b.project, `SELECT count(*) FROM capydb_auth.users WHERE id = 'auth0|4'`), "before anything is applied again")
+			require.NoError(t, b.outbox.Admin.Resume(t.Context(), id))
+			receipt := b.receipt(t, e.ID)
+			require.Equal(t, "delivered", receipt.Destinations[0].State)
+			require.Equal(t, "user.created evt_4, user.erased erasure:"+e.ID.String(), crm.of("auth0|4"))
+			require.Zero(t, value[int](t, b.project, user4))
+			require.Zero(t, value[int](t, b.project, `
+				SELECT (SELECT count(*) FROM capydb_auth.invitations) + (SELECT count(*) FROM capydb_auth.changes WHERE record_type = 'invitation')
+				     + (SELECT count(*) FROM capydb_auth.processed_events WHERE record_id = 'auth0|4')`))
+			require.Zero(t, value[int](t, b.control, `
+				SELECT (SELECT count(*) FROM authsync.deliveries WHERE user_id = 'auth0|4') + (SELECT count(*) FROM authsync.event_outcomes WHERE user_id = 'auth0|4')
+				     + (SELECT count(*) FROM authsync.inbox WHERE convert_from(body, 'UTF8') LIKE '%u4@example.com%')`))
+			require.Equal(t, 1, value[int](t, b.control, `SELECT count(*) FROM authsync.erasures`), "no other one was begun")
+		})
+	}
 }

@@ -50,6 +50,7 @@ type testBundle struct {
 	beforeRead       func(context.Context) // see heldFeed
 	beforeCheck      func(context.Context)
 	beforeTombstones func(context.Context) // see heldLedger
+	beforeInvited    func(context.Context) // see heldErasure
 	erasures         *erasure.Store
 	sinks            map[uuid.UUID]*sink // by destination
 
@@ -139,7 +140,7 @@ func setup(t *testing.T) *testBundle {
 				Providers: func(context.Context, uuid.UUID) ([]string, error) { return b.providers, nil }, Erasures: b.erasures,
 			}),
 			erasure.Register(erasure.Config{
-				Pool: b.control, Vault: v, Mirrors: b.mirrors, Log: log, SettleAfter: time.Nanosecond, Now: b.clock,
+				Pool: b.control, Vault: v, Mirrors: &heldErasure{b.mirrors, b}, Log: log, SettleAfter: time.Nanosecond, Now: b.clock,
 				Pause: func(time.Duration) time.Duration { return 20 * time.Millisecond },
 			}),
 			b.outbox.Register,
