@@ -2,6 +2,9 @@ package delivery
 
 import "time"
 
+// clocksApart is the largest clock difference tolerated.
+const clocksApart = 5 * time.Minute
+
 // Loss is what the mirror last lost, for a destination; the zero value: nothing since the destination was
 // created. Its fields are the columns of LossColumns.
 type Loss struct {
@@ -11,6 +14,18 @@ type Loss struct {
 	// PassedUntil is the time before which the destination had passed all changes; nil: it had passed all
 	// there were.
 	PassedUntil *time.Time
+}
+
+// endOfTime is later than all changes.
+var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // read-only
+
+// RepairedUntil is when the repair had made everything again that it makes from messages: a change from before then may be one of that. The
+// mirror has lost something.
+func (l *Loss) RepairedUntil() time.Time {
+	if l.ReplayedAt == nil {
+		return endOfTime
+	}
+	return l.ReplayedAt.Add(clocksApart)
 }
 
 // LossColumns and LossJoin add a Loss to a SELECT from authsync.destinations AS d and

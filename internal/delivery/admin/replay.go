@@ -137,6 +137,12 @@ const (
 		JOIN authsync.destination_progress AS f ON f.destination_id = d.id
 		WHERE d.id = $1`
 
+	selectLoss = `
+		SELECT ` + delivery.LossColumns + `
+		FROM authsync.destinations AS d
+		JOIN authsync.destination_progress AS f ON f.destination_id = d.id` + delivery.LossJoin + `
+		WHERE d.id = $1`
+
 	selectKnown = `SELECT o.change_id FROM authsync.deliveries AS o WHERE o.destination_id = $1 AND o.change_id = ANY ($2)`
 )
 
@@ -187,12 +193,20 @@ func (a *Admin) replaySome(
 	if err != nil {
 		return 0, err
 	}
-	withheld, err := subscription.FindWithheld(ctx, a.config.Pool, a.config.Feed, f, unknown)
+	loss, err := a.lossOf(ctx, f.ID)
 	if err != nil {
 		return 0, err
 	}
+	withheld, err := subscription.FindWithheld(ctx, a.config.Pool, a.config.Feed, f, &loss, unknown)
+	if err != nil {
+		return 0, err
+	}
+	open := make(map[int64]bool)
+	for _, w := range withheld {
+		open[w.ChangeID] = !w.OpenUntil.IsZero()
+	}
 	wanted := a.config.Filters.Choose(f, unknown, withheld)
-	deliveries, newest, err := a.stillDeleted(ctx, f.ProjectID, wanted.Deliveries)
+	deliveries, newest, err := a.stillDeleted(ctx, f.ProjectID, wanted.Deliveries, open)
 	if err != nil {
 		return 0, err
 	}
@@ -214,6 +228,15 @@ func (a *Admin) replaySome(
 	return n, wanted.Stop
 }
 
+// lossOf returns what the mirror last lost, for a destination.
+func (a *Admin) lossOf(ctx context.Context, destinationID uuid.UUID) (delivery.Loss, error) {
+	loss, err := pgdb.CollectOne[delivery.Loss](ctx, a.config.Pool, selectLoss, destinationID)
+	if errors.Is(err, pgx.ErrNoRows) { // it was deleted, which is found when deliveries are made
+		return delivery.Loss{}, nil
+	}
+	return loss, err
+}
+
 // withoutDelivery returns the changes of which the destination has no delivery.
 func (a *Admin) withoutDelivery(ctx context.Context, destinationID uuid.UUID, changes []mirror.FeedChange) ([]mirror.FeedChange, error) {
 	ids := make([]int64, len(changes))
@@ -232,9 +255,10 @@ func (a *Admin) withoutDelivery(ctx context.Context, destinationID uuid.UUID, ch
 }
 
 // stillDeleted leaves out the deletions that a holdback would hold, of records that have been restored since: what restored them
-// may not be in the replay. newest is the change up to which it knows this; nil: there are no such deletions.
+// may not be in the replay. newest is the change up to which it knows this; nil: there are no such deletions. open are the deletions
+// that the mirror has lost and may make again: that their records are there tells nothing.
 func (a *Admin) stillDeleted(
-	ctx context.Context, projectID uuid.UUID, deliveries []subscription.Delivery,
+	ctx context.Context, projectID uuid.UUID, deliveries []subscription.Delivery, open map[int64]bool,
 ) (still []subscription.Delivery, newest *int64, err error) {
 	held := make(map[record.Type][]string)
 	for i := range deliveries {
@@ -270,7 +294,7 @@ func (a *Admin) stillDeleted(
 		}
 	}
 	return slices.DeleteFunc(deliveries, func(d subscription.Delivery) bool {
-		isUndone := undone[d.ChangeID] || d.Withheld != nil && undone[*d.Withheld]
+		isUndone := undone[d.ChangeID] || d.Withheld != nil && (undone[*d.Withheld] || open[*d.Withheld])
 		return d.HeldFrom != nil && !isUndone && restored[record.Ref{Type: d.RecordType, ID: d.RecordID}]
 	}), &cursor, nil
 }

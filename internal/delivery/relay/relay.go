@@ -282,11 +282,10 @@ func (r *Relay) relayTo(ctx context.Context, f *standing, changes []mirror.FeedC
 		return err
 	}
 	changes, kept, moved = f.settleHeld(changes, kept, moved)
-	withheld, err := subscription.FindWithheld(ctx, r.config.Pool, r.config.Feed, &f.Subscription, kept)
+	withheld, err := subscription.FindWithheld(ctx, r.config.Pool, r.config.Feed, &f.Subscription, &f.Loss, kept)
 	if err != nil {
 		return err
 	}
-	f.keepOpen(withheld)
 	chosen := r.config.Filters.Choose(&f.Subscription, kept, withheld)
 	p := page{to: f.Cursor}
 	switch {

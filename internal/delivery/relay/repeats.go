@@ -31,12 +31,8 @@ import (
 //	                                                                                    record older than the loss, or known to
 //	                                                                                    the destination
 
-const (
-	// clocksApart is the largest clock difference tolerated.
-	clocksApart = 5 * time.Minute
-	// creationTakes is the longest delay between a record's creation and its event.
-	creationTakes = 5 * time.Minute
-)
+// creationTakes is the longest delay between a record's creation and its event.
+const creationTakes = 5 * time.Minute
 
 // repeat describes a change that a repair may have made again.
 type repeat struct {
@@ -100,30 +96,9 @@ func (f *standing) settleHeld(
 	return changes, kept, moved
 }
 
-// keepOpen marks deletions that are held back and that the mirror has lost, and may make again: until then the records are in it as
-// if they had never been deleted, which restores nothing.
-func (f *standing) keepOpen(withheld map[record.Ref]subscription.Withheld) {
-	if f.LostTo == nil {
-		return
-	}
-	for ref, w := range withheld {
-		if !w.IsLost || w.ChangeID > *f.LostTo {
-			continue
-		}
-		w.OpenUntil = endOfTime
-		if f.ReplayedAt != nil {
-			w.OpenUntil = f.ReplayedAt.Add(clocksApart)
-		}
-		withheld[ref] = w
-	}
-}
-
-// endOfTime is later than all changes.
-var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // read-only
-
 // isAmid reports whether a change that was made at a time may be one that the repair has made again.
 func (f *standing) isAmid(at time.Time) bool {
-	return f.ReplayedAt == nil || at.Before(f.ReplayedAt.Add(clocksApart))
+	return at.Before(f.RepairedUntil())
 }
 
 // repeats looks up the changes of a page that a repair may have made.

@@ -55,10 +55,10 @@ const selectWithheld = `
 		LIMIT 1
 	) AS o`
 
-// FindWithheld returns what a destination has not heard of the records of changes. It returns a *tenantdb.DelayError if the
-// project's database is unavailable.
+// FindWithheld returns what a destination has not heard of the records of changes. loss was read after the changes: a loss is recorded
+// before the mirror takes anything again. It returns a *tenantdb.DelayError if the project's database is unavailable.
 func FindWithheld(
-	ctx context.Context, db *pgxpool.Pool, feed Feed, s *Subscription, changes []mirror.FeedChange,
+	ctx context.Context, db *pgxpool.Pool, feed Feed, s *Subscription, loss *delivery.Loss, changes []mirror.FeedChange,
 ) (map[record.Ref]Withheld, error) {
 	found := make(map[record.Ref]Withheld)
 	if !s.Withholds {
@@ -97,6 +97,10 @@ func FindWithheld(
 		w := Withheld{ChangeID: row.ChangeID, From: row.HeldFrom, IsCancelled: row.State == delivery.StateCancelled, IsLost: true}
 		if i := slices.IndexFunc(read, func(c mirror.FeedChange) bool { return c.ID == row.ChangeID }); i >= 0 {
 			w.Before, w.IsLost = read[i].Before, false
+		}
+		// Until the repair may have made the deletion again, the record is in the mirror as if it had never been deleted.
+		if w.IsLost && loss.LostTo != nil && w.ChangeID <= *loss.LostTo {
+			w.OpenUntil = loss.RepairedUntil()
 		}
 		found[record.Ref{Type: row.RecordType, ID: row.RecordID}] = w
 	}

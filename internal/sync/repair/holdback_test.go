@@ -52,6 +52,19 @@ func (b *testBundle) about(t *testing.T, event string, after time.Duration) {
 	require.NoError(t, err)
 }
 
+// delayRepairs has repairs wait, as after so many others, until beginRepairs.
+func (b *testBundle) delayRepairs(t *testing.T) {
+	t.Helper()
+	exec(t, b.control, `
+		INSERT INTO authsync.mirror_repairs (project_id, cause, epoch, known_applied_to, found_applied_to, lost_since, last_inbox_id, found_at, finished_at)
+		SELECT p.id, 'rewound', gen_random_uuid(), n, 0, now(), 0, now() - interval '1 minute', now() FROM authsync.projects AS p, generate_series(1, 6) AS n`)
+}
+
+func (b *testBundle) beginRepairs(t *testing.T) {
+	t.Helper()
+	exec(t, b.control, `DELETE FROM authsync.mirror_repairs WHERE finished_at IS NOT NULL`)
+}
+
 // A deletion that is held back stays so when the mirror loses it and makes it again: it is sent once, when its time is over.
 func TestAHeldDeletionOutlivesALoss(t *testing.T) {
 	t.Parallel()
@@ -109,10 +122,7 @@ func TestAHeldDeletionIsNotUndoneByALoss(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			// So often that the repair waits.
-			exec(t, b.control, `
-				INSERT INTO authsync.mirror_repairs (project_id, cause, epoch, known_applied_to, found_applied_to, lost_since, last_inbox_id, found_at, finished_at)
-				SELECT p.id, 'rewound', gen_random_uuid(), n, 0, now(), 0, now() - interval '1 minute', now() FROM authsync.projects AS p, generate_series(1, 6) AS n`)
+			b.delayRepairs(t)
 			id, s, copied := holding14(t, b)
 			inPlace(t, b, copied)
 			b.about(t, "evt_late", c.after)
@@ -120,7 +130,46 @@ func TestAHeldDeletionIsNotUndoneByALoss(t *testing.T) {
 			b.relayed(t, id)
 			require.Contains(t, value[string](t, b.project, `SELECT string_agg(kind || ' ' || event_id, ', ' ORDER BY id) FROM capydb_auth.user_changes WHERE user_id = 'auth0|4'`),
 				"updated evt_late")
-			exec(t, b.control, `DELETE FROM authsync.mirror_repairs WHERE finished_at IS NOT NULL`)
+			b.beginRepairs(t)
+			b.retried(t, 1)
+			b.applied(t)
+			b.relayed(t, id)
+			b.release(t, id)
+			require.Equal(t, c.told, s.of("auth0|4"))
+		})
+	}
+}
+
+// A replay while the mirror is repaired delivers past changes, and undoes no deletion that is held back: by a change of the record as the
+// restored mirror has it, as if it had never been deleted, which the destination did not want when it was relayed.
+func TestAReplayDuringARepairUndoesNoHeldDeletion(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		after time.Duration // the clock of the change
+		told  string
+	}{
+		"ByAnOlderChange": {-time.Minute, "user.created evt_4, user.updated evt_late, user.deleted evt_14"},
+		"ButByANewerOne":  {time.Minute, "user.created evt_4, user.updated evt_late"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.delayRepairs(t)
+			id, s, copied := holding14(t, b)
+			types := func(all string) { exec(t, b.control, `UPDATE authsync.destinations SET event_types = $1::text[]`, all) }
+			types("{user.created,user.deleted}")
+			inPlace(t, b, copied)
+			b.about(t, "evt_late", c.after)
+			b.applied(t)
+			b.relayed(t, id)
+			require.Equal(t, "delivered 13, held 1", b.ends(t, id))
+			types("{user.created,user.updated,user.deleted}")
+			done, err := b.outbox.Admin.Replay(t.Context(), b.projectID, id, admin.Replay{From: admin.From{Beginning: true}, RecordID: "auth0|4", EventType: "user.updated"})
+			require.NoError(t, err)
+			require.EqualValues(t, 1, done.Requeued)
+			require.Equal(t, "held", value[string](t, b.control, `SELECT state FROM authsync.deliveries WHERE event_id = 'evt_14'`))
+
+			b.beginRepairs(t)
 			b.retried(t, 1)
 			b.applied(t)
 			b.relayed(t, id)
