@@ -2,6 +2,7 @@ package repair_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -175,6 +176,40 @@ func TestAReplayDuringARepairUndoesNoHeldDeletion(t *testing.T) {
 			b.relayed(t, id)
 			b.release(t, id)
 			require.Equal(t, c.told, s.of("auth0|4"))
+		})
+	}
+}
+
+// Neither a replay of deliveries or changes nor one of events, before the repair has come to the deletion, sends it early or twice.
+func TestReplaysDuringARepairSendAHeldDeletionOnce(t *testing.T) {
+	t.Parallel()
+	for name, lose := range loses() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.delayRepairs(t)
+			id, s, copied := holding14(t, b)
+			held := value[time.Time](t, b.control, `SELECT held_from FROM authsync.deliveries WHERE state = 'held'`)
+			lose(t, b, copied)
+			b.check(t)
+			_, err := b.outbox.Admin.Replay(t.Context(), b.projectID, id, admin.Replay{From: admin.From{Beginning: true}})
+			require.NoError(t, err)
+			_, err = b.inbox.Replay(t.Context(), inbox.Filter{ProjectID: b.projectID, UserID: "auth0|4"}, "", time.Minute)
+			require.NoError(t, err)
+			b.applied(t)
+			b.relayed(t, id)
+			_, err = b.outbox.Admin.Replay(t.Context(), b.projectID, id, admin.Replay{From: admin.From{Beginning: true}, RecordID: "auth0|4"})
+			require.NoError(t, err)
+			require.Equal(t, held, value[time.Time](t, b.control, `SELECT held_from FROM authsync.deliveries WHERE state = 'held' AND NOT begun`))
+
+			b.beginRepairs(t)
+			b.retried(t, 1)
+			b.applied(t)
+			b.relayed(t, id)
+			require.NotContains(t, s.of("auth0|4"), "user.deleted", "it is not sent before its time")
+			b.release(t, id)
+			require.Equal(t, 1, strings.Count(s.of("auth0|4"), "user.deleted"), "%s", s.of("auth0|4"))
+			require.True(t, strings.HasSuffix(s.of("auth0|4"), "user.deleted evt_14"), "%s", s.of("auth0|4"))
 		})
 	}
 }
