@@ -28,6 +28,9 @@ func (l *Loss) RepairedUntil() time.Time {
 	return l.ReplayedAt.Add(clocksApart)
 }
 
+// IsAmid reports whether the repair is still to make changes again from messages.
+func (l *Loss) IsAmid() bool { return l.LostTo != nil && l.ReplayedAt == nil }
+
 // LossColumns and LossJoin add a Loss to a SELECT from authsync.destinations AS d and
 // authsync.destination_progress AS f.
 const (

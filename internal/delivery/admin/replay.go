@@ -201,12 +201,12 @@ func (a *Admin) replaySome(
 	if err != nil {
 		return 0, err
 	}
-	open := make(map[int64]bool)
+	k := known{loss: &loss, open: make(map[int64]bool)}
 	for _, w := range withheld {
-		open[w.ChangeID] = !w.OpenUntil.IsZero()
+		k.open[w.ChangeID] = loss.IsAmid() || !w.OpenUntil.IsZero()
 	}
 	wanted := a.config.Filters.Choose(f, unknown, withheld)
-	deliveries, newest, err := a.stillDeleted(ctx, f.ProjectID, wanted.Deliveries, open)
+	deliveries, newest, err := a.stillDeleted(ctx, f.ProjectID, wanted.Deliveries, k)
 	if err != nil {
 		return 0, err
 	}
@@ -254,11 +254,20 @@ func (a *Admin) withoutDelivery(ctx context.Context, destinationID uuid.UUID, ch
 	return slices.DeleteFunc(slices.Clone(changes), func(c mirror.FeedChange) bool { return slices.Contains(known, c.ID) }), nil
 }
 
+// known is what a replay knows of deletions while the mirror is repaired.
+type known struct {
+	loss *delivery.Loss
+	// open are those that are withheld already and whose records are in the mirror as they should not be: that tells nothing.
+	open map[int64]bool
+}
+
+// isMadeAgain reports that the repair has made a deletion again, and may make again what restored the record, which is not sent once more.
+func (k known) isMadeAgain(deletion int64) bool { return k.loss.IsAmid() && deletion > *k.loss.LostTo }
+
 // stillDeleted leaves out the deletions that a holdback would hold, of records that have been restored since: what restored them
-// may not be in the replay. newest is the change up to which it knows this; nil: there are no such deletions. open are the deletions
-// that the mirror has lost and may make again: that their records are there tells nothing.
+// may not be in the replay. newest is the change up to which it knows this; nil: there are no such deletions.
 func (a *Admin) stillDeleted(
-	ctx context.Context, projectID uuid.UUID, deliveries []subscription.Delivery, open map[int64]bool,
+	ctx context.Context, projectID uuid.UUID, deliveries []subscription.Delivery, k known,
 ) (still []subscription.Delivery, newest *int64, err error) {
 	held := make(map[record.Type][]string)
 	for i := range deliveries {
@@ -294,8 +303,14 @@ func (a *Admin) stillDeleted(
 		}
 	}
 	return slices.DeleteFunc(deliveries, func(d subscription.Delivery) bool {
-		isUndone := undone[d.ChangeID] || d.Withheld != nil && (undone[*d.Withheld] || open[*d.Withheld])
-		return d.HeldFrom != nil && !isUndone && restored[record.Ref{Type: d.RecordType, ID: d.RecordID}]
+		deletion := d.ChangeID
+		if d.Withheld != nil {
+			deletion = *d.Withheld
+		}
+		if d.HeldFrom == nil || undone[deletion] || undone[d.ChangeID] || k.open[deletion] {
+			return false
+		}
+		return restored[record.Ref{Type: d.RecordType, ID: d.RecordID}] || k.isMadeAgain(deletion)
 	}), &cursor, nil
 }
 

@@ -213,3 +213,41 @@ func TestReplaysDuringARepairSendAHeldDeletionOnce(t *testing.T) {
 		})
 	}
 }
+
+// Amid a repair nobody knows whether a deletion that was made again is about to be undone, as it was before: a replay makes no delivery of
+// it, because what restores the record is not sent again, and so would not undo it.
+func TestAReplayAmidARepairHoldsNoDeletionThatWasUndone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.delayRepairs(t)
+	s := &sink{}
+	id := b.add(t, "crm", s, admin.From{}, "user.created")
+	exec(t, b.control, `UPDATE authsync.destinations SET holdback = '1 day'`)
+	b.deliver(t, 1, 13)
+	b.applied(t)
+	b.settled(t, id)
+	copied := pgtest.Copy(t, b.project)
+	b.deliver(t, 14, 24) // user 4 is deleted by the first of them, and restored by the last
+	b.applied(t)
+	b.settled(t, id)
+	inPlace(t, b, copied)
+	b.check(t)
+	_, err := b.inbox.Replay(t.Context(), inbox.Filter{ProjectID: b.projectID, EventID: "evt_14"}, "", time.Minute)
+	require.NoError(t, err)
+	b.applied(t)
+	b.relayed(t, id)
+	exec(t, b.control, `UPDATE authsync.destinations SET event_types = '{user.created,user.deleted}'`)
+	replay := admin.Replay{From: admin.From{Beginning: true}, RecordID: "auth0|4", EventType: "user.deleted"}
+	done, err := b.outbox.Admin.Replay(t.Context(), b.projectID, id, replay)
+	require.NoError(t, err)
+	require.Zero(t, done.Requeued)
+
+	b.beginRepairs(t)
+	b.retried(t, 1)
+	b.applied(t)
+	b.relayed(t, id)
+	_, err = b.outbox.Admin.Replay(t.Context(), b.projectID, id, replay)
+	require.NoError(t, err)
+	b.release(t, id)
+	require.Equal(t, "user.created evt_4", s.of("auth0|4"))
+}
