@@ -35,7 +35,7 @@ CLIENTS_TOOLS := $(CLIENTS_NODE)/node_modules/drizzle-kit/package.json $(BETTER_
 TEST_TOOLS := $(STANDARDWEBHOOKS) $(DOCS_NODE)/node_modules/pg/package.json $(AXE) $(CLIENTS_TOOLS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build dist check test test/race test/dist test/chart test/docs test/sql test/clients test/browser docs/screenshots lint lint/sql lint/ci fmt golden verify bench bench/kill fuzz cover \
+.PHONY: help run build dist check test test/race test/dist test/chart test/docs test/plans test/sql test/clients test/browser docs/screenshots lint lint/sql lint/ci fmt golden verify bench bench/kill fuzz cover \
 	db/up db/down db/psql migrate/new tools
 
 help: ## Show this help
@@ -54,12 +54,16 @@ dist: $(GORELEASER) ## Build what a release has into dist/: binaries, archives, 
 # The linter has vetted the packages: go test would do it again for each of them.
 check: lint lint/sql verify ## All that a push needs
 	@$(MAKE) --no-print-directory test/race ARGS="-vet=off $(ARGS)"
+	@$(MAKE) --no-print-directory test/plans
 
 test: $(TEST_TOOLS) ## Run the tests; ARGS='-run Name ./internal/pkg' for some, PG=17 on another PostgreSQL
 	@scripts/test.sh $(ARGS)
 
 test/race: $(TEST_TOOLS) ## Run the tests with the race detector
 	@scripts/test.sh -race $(ARGS)
+
+test/plans: ## Check on PostgreSQL 18, from npm, that no statement reads more than it is asked for
+	@PG=18 scripts/test.sh -vet=off -run 'NoPlan|Reads' ./internal/app ./internal/dashboard ./internal/delivery/... ./internal/ingest/inbox ./internal/mirror ./internal/sync/prune
 
 test/docs: $(TEST_TOOLS) ## Run the README and the pages of docs/ word by word
 	@scripts/test.sh ./internal/testkit/docstest $(ARGS)

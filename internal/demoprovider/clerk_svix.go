@@ -47,9 +47,12 @@ type Svix struct {
 
 // SvixEndpoint is an endpoint of an application.
 type SvixEndpoint struct {
-	ID, UID, URL, Secret string
-	Disabled             bool
-	Types                []string
+	ID       string   `json:"id"`
+	UID      string   `json:"uid"`
+	URL      string   `json:"url"`
+	Secret   string   `json:"secret"`
+	Disabled bool     `json:"disabled"`
+	Types    []string `json:"types"`
 }
 
 // svixApp is the id of the application.
