@@ -40,7 +40,7 @@ func TestPagesOfOneRecordCostWhatTheyHold(t *testing.T) {
 			require.NoError(t, err)
 			read := pgtest.RowsRead(t, tx, "capydb_auth") - before
 			require.NoError(t, tx.Rollback(context.Background()))
-			require.NotZero(t, read)
+			require.NotZero(t, read, call)
 			require.LessOrEqual(t, read, int64(6*page), "rows read by %s behind %d", name, after)
 		}
 	}
@@ -64,11 +64,9 @@ func TestReadingTheFeedReadsOnlyTheUsersConcerned(t *testing.T) {
 			jsonb_build_object('email', format('%s-%s@example.com', i % 800, i / 800 + 1)), 'auth0', format('evt-%s', i), now()
 		FROM generate_series(0, 3999) AS i`)
 	require.NoError(t, err)
-	for _, statistics := range []string{"none", "fresh"} {
-		if statistics == "fresh" {
-			_, err := db.Exec(t.Context(), `ANALYZE`)
-			require.NoError(t, err)
-		}
+	for _, gather := range []string{``, `ANALYZE`, `VACUUM`} { // what was vacuumed is read from indexes alone
+		_, err := db.Exec(t.Context(), gather)
+		require.NoError(t, err)
 		for _, call := range []string{
 			`SELECT capydb_auth.read_changes(0, 20)`,
 			`SELECT capydb_auth.read_changes(2000, 20)`,
@@ -79,13 +77,13 @@ func TestReadingTheFeedReadsOnlyTheUsersConcerned(t *testing.T) {
 		} {
 			tx, err := db.Begin(t.Context())
 			require.NoError(t, err)
-			before := pgtest.RowsRead(t, tx, "capydb_auth")
+			rows, entries := pgtest.RowsRead(t, tx, "capydb_auth"), pgtest.EntriesRead(t, tx, "capydb_auth")
 			_, err = tx.Exec(t.Context(), call)
 			require.NoError(t, err)
-			read := pgtest.RowsRead(t, tx, "capydb_auth") - before
+			read := max(pgtest.RowsRead(t, tx, "capydb_auth")-rows, pgtest.EntriesRead(t, tx, "capydb_auth")-entries)
 			require.NoError(t, tx.Rollback(context.Background()))
-			require.NotZero(t, read)
-			require.LessOrEqual(t, read, int64(4*few*each), "rows read with %s statistics by %s", statistics, call)
+			require.NotZero(t, read, call)
+			require.LessOrEqual(t, read, int64(4*few*each), "rows read after %q by %s", gather, call)
 		}
 	}
 }

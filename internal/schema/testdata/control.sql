@@ -1036,7 +1036,7 @@ BEGIN
                 WHERE (u.record_id, u.record_type, u.destination_id, u.change_id) >= (r.record_id, r.record_type, p_destination_id, 0)
                   AND (u.record_id, u.record_type, u.destination_id, u.change_id)
                       <= (r.record_id, r.record_type, p_destination_id, 9223372036854775807)
-                  AND u.state IN ('held', 'blocked', 'ready', 'retrying')
+                  AND u.finished_at IS NULL
                 LIMIT 1
             ) AS unfinished ON true
             WHERE made.found IS NULL AND r.delivery_id IS NULL
@@ -2191,7 +2191,7 @@ BEGIN
             WHERE (o.record_id, o.record_type, o.destination_id, o.change_id) >= (d.record_id, d.record_type, p_destination_id, 0)
               AND (o.record_id, o.record_type, o.destination_id, o.change_id)
                   <= (d.record_id, d.record_type, p_destination_id, 9223372036854775807)
-              AND o.state IN ('held', 'blocked', 'ready', 'retrying')
+              AND o.finished_at IS NULL
             LIMIT 1
         ) AS u ON true
         -- Written so that only the index on id can be used.
@@ -2716,8 +2716,8 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT w.change_id, w.first_change_id
         FROM authsync.deliveries AS w
-        -- By all columns of the index, so that no plan can walk over what else waits.
-        WHERE p_states AND other.change_id IS NOT NULL AND w.state = 'blocked'
+        -- By all columns of deliveries_unfinished_idx and in the words of its predicate: no plan can walk over what else waits.
+        WHERE p_states AND other.change_id IS NOT NULL AND w.finished_at IS NULL AND w.state IS NOT DISTINCT FROM 'blocked'
           AND (w.record_id, w.record_type, w.destination_id, w.change_id)
               > (h.record_id, h.record_type, p_destination_id, greatest(h.change_id, other.change_id))
           AND (w.record_id, w.record_type, w.destination_id, w.change_id)
@@ -2734,7 +2734,7 @@ BEGIN
         FROM (
             SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
-            WHERE w.state = 'blocked'
+            WHERE w.finished_at IS NULL AND w.state IS NOT DISTINCT FROM 'blocked'
               AND (w.record_id, w.record_type, w.destination_id, w.change_id) >= (h.record_id, h.record_type, p_destination_id, 0)
               AND (w.record_id, w.record_type, w.destination_id, w.change_id)
                   < (h.record_id, h.record_type, p_destination_id, coalesce(later.change_id, 9223372036854775807))
@@ -5012,7 +5012,7 @@ CREATE INDEX deliveries_type_idx ON authsync.deliveries USING btree (project_id,
 
 CREATE UNIQUE INDEX deliveries_under_way_key ON authsync.deliveries USING btree (destination_id, order_key) WHERE (state = ANY (ARRAY['ready'::text, 'retrying'::text]));
 
-CREATE INDEX deliveries_unfinished_idx ON authsync.deliveries USING btree (record_id, record_type, destination_id, change_id) WHERE (state = ANY (ARRAY['held'::text, 'blocked'::text, 'ready'::text, 'retrying'::text]));
+CREATE INDEX deliveries_unfinished_idx ON authsync.deliveries USING btree (record_id, record_type, destination_id, change_id) WHERE (finished_at IS NULL);
 
 CREATE INDEX deliveries_user_idx ON authsync.deliveries USING btree (project_id, user_id, id);
 

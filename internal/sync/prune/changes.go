@@ -33,7 +33,7 @@ const selectNeeded = `
 		SELECT coalesce(o.first_change_id, o.change_id) AS change_id, d.name, o.state
 		FROM authsync.deliveries AS o
 		JOIN authsync.destinations AS d ON d.id = o.destination_id
-		WHERE o.record_id = c.record_id AND o.record_type = c.record_type AND o.state IN ('held', 'blocked', 'ready', 'retrying')
+		WHERE o.record_id = c.record_id AND o.record_type = c.record_type AND o.finished_at IS NULL
 			AND o.project_id = $1
 		UNION ALL
 		SELECT coalesce(o.first_change_id, o.change_id), d.name, o.state

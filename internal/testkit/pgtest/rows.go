@@ -20,16 +20,28 @@ func RowsRead(tb testing.TB, tx pgx.Tx, schema string) (n int64) {
 	return n
 }
 
+// EntriesRead counts the entries of a schema's indexes that a transaction has read, likewise: what a bitmap reads and then does
+// without is among them, and what is read of an index alone; so are entries of rows that are no more.
+func EntriesRead(tb testing.TB, tx pgx.Tx, schema string) (n int64) {
+	tb.Helper()
+	return indexSum(tb, tx, schema, "pg_stat_get_xact_tuples_returned")
+}
+
 // IndexBlocksRead counts the blocks of a schema's indexes that a transaction has read: the difference between two calls is
 // what was read between them. A search that does not end where it should reads them, and no row.
 func IndexBlocksRead(tb testing.TB, tx pgx.Tx, schema string) (n int64) {
 	tb.Helper()
+	return indexSum(tb, tx, schema, "pg_stat_get_xact_blocks_fetched")
+}
+
+func indexSum(tb testing.TB, tx pgx.Tx, schema, counter string) (n int64) {
+	tb.Helper()
 	err := tx.QueryRow(tb.Context(), `
-		SELECT coalesce(sum(pg_stat_get_xact_blocks_fetched(c.oid)), 0)::bigint
+		SELECT coalesce(sum(`+counter+`(c.oid)), 0)::bigint
 		FROM pg_class AS c
 		WHERE c.relnamespace = $1::text::regnamespace AND c.relkind = 'i'`, schema).Scan(&n)
 	if err != nil {
-		tb.Fatalf("count the blocks of indexes that were read: %v", err)
+		tb.Fatalf("sum up %s: %v", counter, err)
 	}
 	return n
 }

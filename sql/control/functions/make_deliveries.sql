@@ -126,7 +126,7 @@ BEGIN
                 WHERE (u.record_id, u.record_type, u.destination_id, u.change_id) >= (r.record_id, r.record_type, p_destination_id, 0)
                   AND (u.record_id, u.record_type, u.destination_id, u.change_id)
                       <= (r.record_id, r.record_type, p_destination_id, 9223372036854775807)
-                  AND u.state IN ('held', 'blocked', 'ready', 'retrying')
+                  AND u.finished_at IS NULL
                 LIMIT 1
             ) AS unfinished ON true
             WHERE made.found IS NULL AND r.delivery_id IS NULL

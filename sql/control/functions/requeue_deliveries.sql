@@ -40,7 +40,7 @@ BEGIN
             WHERE (o.record_id, o.record_type, o.destination_id, o.change_id) >= (d.record_id, d.record_type, p_destination_id, 0)
               AND (o.record_id, o.record_type, o.destination_id, o.change_id)
                   <= (d.record_id, d.record_type, p_destination_id, 9223372036854775807)
-              AND o.state IN ('held', 'blocked', 'ready', 'retrying')
+              AND o.finished_at IS NULL
             LIMIT 1
         ) AS u ON true
         -- Written so that only the index on id can be used.

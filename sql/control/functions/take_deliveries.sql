@@ -102,8 +102,8 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT w.change_id, w.first_change_id
         FROM authsync.deliveries AS w
-        -- By all columns of the index, so that no plan can walk over what else waits.
-        WHERE p_states AND other.change_id IS NOT NULL AND w.state = 'blocked'
+        -- By all columns of deliveries_unfinished_idx and in the words of its predicate: no plan can walk over what else waits.
+        WHERE p_states AND other.change_id IS NOT NULL AND w.finished_at IS NULL AND w.state IS NOT DISTINCT FROM 'blocked'
           AND (w.record_id, w.record_type, w.destination_id, w.change_id)
               > (h.record_id, h.record_type, p_destination_id, greatest(h.change_id, other.change_id))
           AND (w.record_id, w.record_type, w.destination_id, w.change_id)
@@ -120,7 +120,7 @@ BEGIN
         FROM (
             SELECT w.id, w.state, w.change_id, w.first_change_id, w.begun
             FROM authsync.deliveries AS w
-            WHERE w.state = 'blocked'
+            WHERE w.finished_at IS NULL AND w.state IS NOT DISTINCT FROM 'blocked'
               AND (w.record_id, w.record_type, w.destination_id, w.change_id) >= (h.record_id, h.record_type, p_destination_id, 0)
               AND (w.record_id, w.record_type, w.destination_id, w.change_id)
                   < (h.record_id, h.record_type, p_destination_id, coalesce(later.change_id, 9223372036854775807))
