@@ -58,22 +58,22 @@ func TestALargeInboxIsNotReadToFindTheFew(t *testing.T) {
 		} {
 			t.Run(statistics+name, func(t *testing.T) {
 				tx := rolledBack(t, pool)
-				before := pgtest.RowsRead(t, tx, "authsync")
+				before, entries := pgtest.RowsRead(t, tx, "authsync"), pgtest.EntriesRead(t, tx, "authsync")
 				page, _, err := inbox.EventsIn(t.Context(), tx, c.filter, "", 20)
 				require.NoError(t, err)
 				require.Len(t, page, c.found)
-				require.Less(t, pgtest.RowsRead(t, tx, "authsync")-before, int64(400))
+				require.Less(t, max(pgtest.RowsRead(t, tx, "authsync")-before, pgtest.EntriesRead(t, tx, "authsync")-entries), int64(400))
 			})
 		}
 		for _, view := range []string{"project_lag", "overdue_messages", "event_failures", "stuck_jobs"} {
 			t.Run(statistics+view, func(t *testing.T) {
 				tx := rolledBack(t, pool)
-				before := pgtest.RowsRead(t, tx, "authsync")
+				before, entries := pgtest.RowsRead(t, tx, "authsync"), pgtest.EntriesRead(t, tx, "authsync")
 				rows, err := tx.Query(t.Context(), `SELECT * FROM authsync.`+view)
 				require.NoError(t, err)
 				_, err = pgx.CollectRows(rows, pgx.RowToMap)
 				require.NoError(t, err)
-				require.Less(t, pgtest.RowsRead(t, tx, "authsync")-before, int64(1000))
+				require.Less(t, max(pgtest.RowsRead(t, tx, "authsync")-before, pgtest.EntriesRead(t, tx, "authsync")-entries), int64(1000))
 			})
 		}
 	}
