@@ -104,7 +104,7 @@ func (h *healing) look(t *testing.T, gaps bool) {
 func (h *healing) heals(t *testing.T) {
 	t.Helper()
 	waittest.Until(t, func() bool {
-		h.look(t, false) // else it might heal between two evaluations, and nobody would be called
+		h.look(t, false) // otherwise it might heal between two evaluations, and nobody would be called
 		return len(h.operators.all()) > 0
 	}, "it is noticed")
 	waittest.Until(t, func() bool {

@@ -86,7 +86,7 @@ func (f *follower) start(ctx context.Context, order *client.Order) (client.Run, 
 	run, err := f.latest(ctx)
 	switch {
 	case client.Status(err) == http.StatusNotFound, err == nil && run.FinishedAt != nil:
-		return run, f.otherRun(conflict)
+		return run, f.otherRun(ctx, conflict)
 	case err != nil:
 		return run, err
 	}
@@ -99,7 +99,7 @@ func (f *follower) start(ctx context.Context, order *client.Order) (client.Run, 
 }
 
 // otherRun is the refusal of a run because one of the other kind is unfinished, with the commands for that one.
-func (f *follower) otherRun(conflict error) error {
+func (f *follower) otherRun(ctx context.Context, conflict error) error {
 	refused, is := errors.AsType[*client.RefusedError](conflict)
 	if !is || refused.Code != runUnfinished {
 		return conflict
@@ -107,6 +107,10 @@ func (f *follower) otherRun(conflict error) error {
 	other := client.Backfill
 	if f.kind == client.Backfill {
 		other = client.Reconcile
+	}
+	there := follower{client: f.client, project: f.project, provider: f.provider, kind: other}
+	if run, err := there.latest(ctx); err != nil || run.FinishedAt != nil {
+		return conflict // it has ended meanwhile
 	}
 	what := *refused
 	what.Detail = fmt.Sprintf("a %s of %s is unfinished, and only one run at a time reads from a provider: authsync %[1]s %[3]s %[4]s --status shows how far it is, "+

@@ -176,11 +176,19 @@ Differing: 1 user, 3 memberships; the provider has 200,000 users, 1 organization
 
 	t.Run("ABackfillThatRunsIsInTheWay", func(t *testing.T) {
 		t.Parallel()
-		url, _ := backfillServer(t, 409, reconciled(nil))
+		url, _ := backfillServer(t, 409, reconciled(nil), someRun("running", 10))
 		status, _, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk")
 		require.Equal(t, 1, status)
 		require.Equal(t, "authsync: a backfill of Clerk is unfinished, and only one run at a time reads from a provider: "+
 			"authsync backfill shop clerk --status shows how far it is, with --cancel it ends (409)\n", errs.String())
+	})
+
+	t.Run("WhatWasInTheWayHasEnded", func(t *testing.T) {
+		t.Parallel()
+		url, _ := backfillServer(t, 409, reconciled(nil))
+		status, _, errs := runCommand(t.Context(), t, url, "reconcile", "shop", "clerk")
+		require.Equal(t, 1, status)
+		require.Equal(t, "authsync: as it is told (409)\n", errs.String())
 	})
 
 	t.Run("CtrlCLeavesItRunningAndSaysSo", func(t *testing.T) {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/record"
-	"github.com/authsync/authsync/internal/tenantdb"
 )
 
 // ErasureKeys gives the key of the digests by which a project's erased users are remembered; nil if nobody of the project was
@@ -144,7 +143,8 @@ func (m *Mirrors) RestoreTombstones(ctx context.Context, projectID uuid.UUID) er
 	return m.query(ctx, projectID, func(ctx context.Context, t *tenant) error { return t.restoreTombstones(ctx) })
 }
 
-var errKeyUnknown = errors.New("this process does not know yet how erased users are recognized")
+// ErrKeyUnknown: this process does not know the key yet by which erased users are recognized. It reads it within seconds.
+var ErrKeyUnknown = errors.New("this process does not know yet how erased users are recognized; it tries again in a moment")
 
 const findRestored = `SELECT record_ids, is_last FROM capydb_auth.find_restored($1, $2, $3, $4, $5)`
 
@@ -165,7 +165,7 @@ func (m *Mirrors) FindRestored(ctx context.Context, projectID uuid.UUID, of reco
 	case err != nil:
 		return nil, false, err
 	case key == nil:
-		return nil, false, tenantdb.Delay(errKeyUnknown)
+		return nil, false, ErrKeyUnknown
 	}
 	err = m.query(ctx, projectID, func(ctx context.Context, t *tenant) error {
 		return t.pool.QueryRow(ctx, findRestored, key, string(of), in.Table, in.From, in.Count).Scan(&ids, &isLast)

@@ -149,7 +149,7 @@ func TestATestEventTellsWhyItFails(t *testing.T) {
 	}{
 		"WrongURL":       {deliverytest.Hook{URL: gone.URL}, 0, "no answer", unsent},
 		"Unauthorized":   {deliverytest.Hook{URL: refuses.URL}, 401, "it answered 401 Unauthorized", ""},
-		"Timeout":        {deliverytest.Hook{Type: webhook.Type{AttemptTime: 50 * time.Millisecond}, URL: hangs.URL}, 0, "there was none within 50ms", ""},
+		"Timeout":        {deliverytest.Hook{Type: webhook.Type{AttemptTime: 2 * time.Second}, URL: hangs.URL}, 0, "there was none within 2s", ""},
 		"PrivateAddress": {guardedHook{deliverytest.Hook{URL: refuses.URL}}, 0, "nothing may be sent to this URL", unsent},
 	} {
 		t.Run(name, func(t *testing.T) {

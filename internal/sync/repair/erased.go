@@ -169,13 +169,17 @@ func (w *repairWorker) search(ctx context.Context, r *Repair) error {
 }
 
 // removeInvitations removes invitations that were erased, a bounded number at a time. If the process dies, the range is searched once
-// more, for the others.
+// more, for the others. Their deliveries are erased before, lest they be sent, and after: a page that was read before may
+// have made more.
 func (w *repairWorker) removeInvitations(ctx context.Context, r *Repair, ids []string) error {
 	for some := range slices.Chunk(ids, removedAtOnce) {
 		if err := w.Erasures.EraseInvitations(ctx, r.ProjectID, some); err != nil {
 			return err
 		}
 		if err := w.Mirrors.RemoveInvitations(ctx, r.ProjectID, some); err != nil {
+			return err
+		}
+		if err := w.Erasures.EraseInvitations(ctx, r.ProjectID, some); err != nil {
 			return err
 		}
 		if err := w.searched(ctx, r, place{*r.SearchedTable, r.SearchedTo}, 0, int64(len(some))); err != nil {

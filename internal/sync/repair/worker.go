@@ -124,6 +124,8 @@ func (w *repairWorker) Work(ctx context.Context, job *river.Job[Args]) error {
 		return jobs.Yield(ctx)
 	case errors.As(err, &delay):
 		wait = &jobs.WaitError{After: delay.After, Err: fmt.Errorf("the project's database cannot be used now: %s", redact.Reason(delay.Err))}
+	case errors.Is(err, mirror.ErrKeyUnknown):
+		wait = &jobs.WaitError{After: time.Second, Err: err}
 	case !errors.As(err, &wait):
 		w.Log.WarnContext(ctx, "job_snoozed", slog.Int64("job_id", job.ID), slog.String("kind", job.Kind), slog.Any("error", err))
 		wait = &jobs.WaitError{After: time.Second, Err: err, Failed: true}
