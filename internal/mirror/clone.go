@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/record"
 )
 
@@ -192,23 +194,31 @@ const selectCloneChanges = `
 	ORDER BY t.id
 	LIMIT $2`
 
-const writeCloneChanges = `SELECT capydb_auth.clone_changes($1, $2, $3, $4, $5)`
+const (
+	countCall         = `SELECT capydb_auth.count_call($1, $2, $3)`
+	writeCloneChanges = `SELECT capydb_auth.clone_changes($1, $2, $3, $4, $5)`
+)
 
 // WriteCloneChanges copies changes into the clone's feed, exactly once, and notifies those who listen. ok is false if somebody else
-// has copied them.
+// has copied them. It counts as a call, and the ledger knows of it once it returns: a clone that loses changes is noticed before it
+// copies them once more.
 func (m *Mirrors) WriteCloneChanges(ctx context.Context, clone uuid.UUID, from CloneProgress, changes []CloneChange) (ok bool, err error) {
 	docs := make([]json.RawMessage, len(changes))
 	for i := range changes {
 		docs[i] = changes[i].Doc
 	}
+	to := changes[len(changes)-1].ID
 	err = m.query(ctx, clone, func(ctx context.Context, t *tenant) error {
 		var newest *int64
-		to := changes[len(changes)-1].ID
-		if err := t.pool.QueryRow(ctx, writeCloneChanges, from.SourceID, from.ChangeID, to, docs, t.erasureKey(ctx)).Scan(&newest); err != nil {
+		err := t.counted(ctx, m.config.Now(), func(tx pgx.Tx) (changeID int64, err error) {
+			err = tx.QueryRow(ctx, writeCloneChanges, from.SourceID, from.ChangeID, to, docs, t.erasureKey(ctx)).Scan(&newest)
+			if err == nil && newest != nil {
+				changeID = *newest
+			}
+			return changeID, err
+		})
+		if ok = err == nil && newest != nil; !ok {
 			return err
-		}
-		if ok = newest != nil; !ok {
-			return nil
 		}
 		// After the commit, as announce does; who missed it reads the feed with the next one.
 		if _, err := t.pool.Exec(ctx, notifyChanges, *newest); err != nil {
@@ -217,4 +227,37 @@ func (m *Mirrors) WriteCloneChanges(ctx context.Context, clone uuid.UUID, from C
 		return nil
 	})
 	return ok, err
+}
+
+// counted does something in a transaction that counts as a call. do returns the newest change, 0 if it does not know.
+func (t *tenant) counted(ctx context.Context, now time.Time, do func(tx pgx.Tx) (changeID int64, err error)) error {
+	call := func() error {
+		if err := t.readProgress(ctx); err != nil {
+			return err
+		}
+		known := t.progress.get()
+		err := pgx.BeginFunc(ctx, t.pool, func(tx pgx.Tx) error {
+			if err := tx.QueryRow(ctx, countCall, known.Epoch, known.AppliedTo, now).Scan(&known.AppliedTo); err != nil {
+				return err
+			}
+			changeID, err := do(tx)
+			known.ChangeID = max(known.ChangeID, changeID)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		t.progress.advance(known, t.report)
+		if _, err := t.ledger().Exchange(ctx, t.projectID, known); err != nil {
+			return &ledgerError{err}
+		}
+		return nil
+	}
+	err := call()
+	if pgdb.Code(err) == CodeLost {
+		if err = t.resume(ctx); err == nil {
+			err = call()
+		}
+	}
+	return err
 }

@@ -30,6 +30,9 @@ import (
 //	anything else                                                                     ▶ made; as updated, if a later event of a
 //	                                                                                    record older than the loss, or known to
 //	                                                                                    the destination
+//
+// A clone has no events of its own, and copies changes once more from its source, with the times when they were made there: one made
+// before the loss counts as one whose event was final then.
 
 // creationTakes is the longest delay between a record's creation and its event.
 const creationTakes = 5 * time.Minute
@@ -37,7 +40,7 @@ const creationTakes = 5 * time.Minute
 // repeat describes a change that a repair may have made again.
 type repeat struct {
 	ChangeID      int64
-	AppliedAt     *time.Time // when its event became final, if before the loss was found
+	AppliedAt     *time.Time // when its event became final, or the change of a clone was made, if before the loss was found
 	DeliveryID    *int64     // of the lost change
 	DeliveryState *string
 	IsComplete    bool // a run has read all records of its type since

@@ -3018,6 +3018,29 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.compare_users(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) IS 'Tells how users as the provider has them differ from the mirror; changes nothing.';
 
+CREATE FUNCTION capydb_auth.count_call(p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_applied_to bigint;
+BEGIN
+    PERFORM capydb_auth.lock_mirror();
+
+    UPDATE capydb_auth.mirror_progress AS p
+    SET applied_to = p.applied_to + 1, applied_at = least(p_at, clock_timestamp())
+    WHERE p.epoch = p_epoch AND p.applied_to >= p_applied_to
+    RETURNING p.applied_to INTO v_applied_to;
+    IF v_applied_to IS NULL THEN
+        RAISE EXCEPTION 'the mirror has lost calls that were applied to it: it was restored from a backup, or made anew'
+            USING ERRCODE = 'US004', HINT = 'authsync repairs it by itself; see authsync doctor.';
+    END IF;
+    RETURN v_applied_to;
+END;
+$$;
+
+COMMENT ON FUNCTION capydb_auth.count_call(p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) IS 'Counts what its transaction writes as a call, by which a mirror that loses it is known.';
+
 CREATE FUNCTION capydb_auth.ensure_organization(p_id text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5731,6 +5754,8 @@ REVOKE ALL ON FUNCTION capydb_auth.compare_memberships(p_events capydb_auth.even
 REVOKE ALL ON FUNCTION capydb_auth.compare_organizations(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.compare_users(p_events capydb_auth.event[], p_rules jsonb, p_is_whole boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION capydb_auth.count_call(p_epoch uuid, p_applied_to bigint, p_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.ensure_organization(p_id text) FROM PUBLIC;
 

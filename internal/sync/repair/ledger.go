@@ -155,7 +155,8 @@ const (
 
 	// noteReached records how far each destination had read the lost changes, so that those are not
 	// sent to it again. For a destination that had not read all, time decides, because nothing else
-	// is known of lost changes without a delivery.
+	// is known of lost changes without a delivery. So it does in a clone, which may be behind: what it copies is older than the loss
+	// even if it had not copied that before.
 	noteReached = `
 		WITH told AS (
 			UPDATE authsync.destinations AS d
@@ -164,7 +165,7 @@ const (
 		)
 		UPDATE authsync.destination_progress AS f
 		SET passed_until = CASE
-			WHEN f.cursor >= $2 THEN 'infinity'
+			WHEN f.cursor >= $2 AND NOT EXISTS (SELECT FROM authsync.clones AS s WHERE s.project_id = $1) THEN 'infinity'
 			WHEN f.cursor = 0 THEN 'epoch'
 			ELSE least(f.passed_until, coalesce(l.changed_at, d.created_at) - interval '5 minutes')
 		END

@@ -3,7 +3,8 @@
 --
 -- Repeatable: it changes nothing.
 -- Order:      of no matter.
--- Result:     one row a change: when its event was final before the loss was found, NULL if it was not; the
+-- Result:     one row a change: when its event was final before the loss was found, NULL if it was not (of a clone, which has no
+--             events and copies changes with their times: when the change was made, if that was before); the
 --             delivery of the lost change, if the destination has one; whether a backfill or a reconcile of
 --             the provider that began after the loss had ended before the change; whether the destination
 --             knew the record before the loss, by a delivery or by a change that it had passed.
@@ -35,6 +36,16 @@ BEGIN
         SELECT c.*
         FROM unnest(p_change_ids, p_record_types, p_record_ids, p_user_ids, p_organization_ids, p_event_ids, p_providers, p_changed_at)
             AS c (id, record_type, record_id, user_id, organization_id, event_id, provider, changed_at)
+    ),
+    -- A clone that stands still may have integrations of its own; what these bring is not copied.
+    copied AS MATERIALIZED (
+        SELECT p.provider
+        FROM (SELECT DISTINCT c.provider FROM change AS c) AS p
+        JOIN authsync.destinations AS d ON d.id = p_destination_id
+        JOIN authsync.clones AS s ON s.project_id = d.project_id
+        WHERE NOT EXISTS (
+            SELECT FROM authsync.integrations AS i WHERE i.project_id = d.project_id AND i.provider = p.provider
+        )
     ),
     -- One look for each record, however many changes of it are asked about.
     subject AS MATERIALIZED (
@@ -121,9 +132,12 @@ BEGIN
           AND (t.record_type = 'user' OR b.report -> 'records' ? t.record_type)
         GROUP BY b.provider, t.record_type
     )
-    SELECT c.id, o.applied_at, d.id, d.state, coalesce(r.finished_at < c.changed_at, false),
-           coalesce(k.is_known, false)
+    SELECT
+        c.id, coalesce(o.applied_at, CASE WHEN p.provider IS NOT NULL AND c.changed_at < p_found_at THEN c.changed_at END),
+        d.id, d.state, p.provider IS NOT NULL OR coalesce(r.finished_at < c.changed_at, false),
+        coalesce(k.is_known, false)
     FROM change AS c
+    LEFT JOIN copied AS p ON p.provider = c.provider
     LEFT JOIN outcome AS o ON o.record_type = c.record_type AND o.record_id = c.record_id AND o.event_id = c.event_id
     LEFT JOIN delivery AS d ON d.record_type = c.record_type AND d.record_id = c.record_id AND d.event_id = c.event_id
     LEFT JOIN known AS k ON k.record_type = c.record_type AND k.record_id = c.record_id
