@@ -69,7 +69,11 @@ func TestARestoredCloneSendsNothingTwice(t *testing.T) {
 			var emails []string
 			for _, body := range hook.of("user.updated") {
 				var m struct {
-					Data struct{ User struct{ Email string } }
+					Data struct {
+						User struct {
+							Email string `json:"email"`
+						} `json:"user"`
+					} `json:"data"`
 				}
 				require.NoError(t, json.Unmarshal([]byte(body), &m))
 				emails = append(emails, m.Data.User.Email)

@@ -297,7 +297,7 @@ func (r *Relay) relayTo(ctx context.Context, f *standing, changes []mirror.FeedC
 	deliveries := chosen.Deliveries
 	for i := range moved {
 		if moved[i].ChangeID <= p.to {
-			deliveries = append(deliveries, moved[i])
+			deliveries = append(deliveries, moved[i].Delivery)
 		}
 	}
 	if p.deliveries, err = json.Marshal(deliveries); err != nil {

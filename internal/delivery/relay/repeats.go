@@ -21,8 +21,8 @@ import (
 // A mirror that lost changes, because its database was restored or recreated, is repaired (package
 // sync/repair), which makes them again under new ids. No destination gets one twice:
 //
-//	the event was final before the loss   the lost change has a finished delivery       ▶ skipped
-//	                                      an unfinished or failed delivery              ▶ the delivery takes the new change
+//	the event was final before the loss   the lost change has a delivery                ▶ the delivery takes the new change: an unfinished
+//	                                                                                    one is sent with it, a finished one if it is replayed
 //	                                      none, and the destination had passed it       ▶ skipped
 //	                                      none, and it had not                          ▶ made
 //	a record found missing by a backfill, reconcile or refresh and older than
@@ -49,8 +49,15 @@ type repeat struct {
 
 const selectRepeats = `SELECT * FROM authsync.repeated_changes($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 
+// move is a delivery that takes a new change.
+type move struct {
+	subscription.Delivery
+
+	isSent bool // and is not sent again because of that
+}
+
 // unrepeated returns the changes of a page to deliver, and the deliveries that take new changes.
-func (r *Relay) unrepeated(ctx context.Context, f *standing, changes []mirror.FeedChange) (kept []mirror.FeedChange, moved []subscription.Delivery, err error) {
+func (r *Relay) unrepeated(ctx context.Context, f *standing, changes []mirror.FeedChange) (kept []mirror.FeedChange, moved []move, err error) {
 	if f.LostTo == nil || len(changes) == 0 || changes[len(changes)-1].ID <= *f.LostTo {
 		return changes, nil, nil
 	}
@@ -66,11 +73,11 @@ func (r *Relay) unrepeated(ctx context.Context, f *standing, changes []mirror.Fe
 			kept = append(kept, c)
 		case !f.isRepeat(&c, was):
 			kept = append(kept, f.ofOlderRecord(c, was))
-		case was.DeliveryID != nil && *was.DeliveryState != delivery.StateDelivered && *was.DeliveryState != delivery.StateCoalesced:
+		case was.DeliveryID != nil:
 			d := subscription.DeliveryOf(&c)
 			d.DeliveryID = was.DeliveryID
-			moved = append(moved, d)
-		case was.DeliveryID == nil && was.AppliedAt != nil && f.PassedUntil != nil && !was.AppliedAt.Before(*f.PassedUntil):
+			moved = append(moved, move{d, *was.DeliveryState == delivery.StateDelivered || *was.DeliveryState == delivery.StateCoalesced})
+		case was.AppliedAt != nil && f.PassedUntil != nil && !was.AppliedAt.Before(*f.PassedUntil):
 			kept = append(kept, c)
 		}
 	}
@@ -80,8 +87,8 @@ func (r *Relay) unrepeated(ctx context.Context, f *standing, changes []mirror.Fe
 // settleHeld ends a page behind the first change that a delivery takes which is held back, or was cancelled while it was, if a later
 // one is of the same record: what that one makes of the deletion is decided when the deletion is known by its new change.
 func (f *standing) settleHeld(
-	changes, kept []mirror.FeedChange, moved []subscription.Delivery,
-) ([]mirror.FeedChange, []mirror.FeedChange, []subscription.Delivery) {
+	changes, kept []mirror.FeedChange, moved []move,
+) ([]mirror.FeedChange, []mirror.FeedChange, []move) {
 	if !f.Withholds {
 		return changes, kept, moved
 	}
@@ -89,12 +96,12 @@ func (f *standing) settleHeld(
 		isLater := func(c mirror.FeedChange) bool {
 			return c.ID > d.ChangeID && c.RecordType == d.RecordType && c.RecordID == d.RecordID
 		}
-		if !slices.ContainsFunc(kept, isLater) {
+		if d.isSent || !slices.ContainsFunc(kept, isLater) {
 			continue
 		}
 		isBehind := func(c mirror.FeedChange) bool { return c.ID > d.ChangeID }
 		return slices.DeleteFunc(slices.Clone(changes), isBehind), slices.DeleteFunc(kept, isBehind),
-			slices.DeleteFunc(moved, func(m subscription.Delivery) bool { return m.ChangeID > d.ChangeID })
+			slices.DeleteFunc(moved, func(m move) bool { return m.ChangeID > d.ChangeID })
 	}
 	return changes, kept, moved
 }
