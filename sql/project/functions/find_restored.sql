@@ -2,7 +2,8 @@
 -- backup has everybody whom it had then, and what is known of who was erased since are digests.
 --
 -- Repeatable: it changes nothing.
--- Order:      after the tombstones are set again, so that no event brings a record into blocks that were searched.
+-- Order:      after the tombstones are set again: from then on no call brings a record into blocks that were searched, or moves one there,
+--             because none writes rows of users and invitations that were erased.
 -- Result:     the ids of these records, and whether there is no block behind the range. p_record_type is user or invitation, p_table
 --             the table of these records, or changes. Each row of the range is read once, by where it is: so a search is continued by
 --             the number of a block, which says nothing of anybody.
