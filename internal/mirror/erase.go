@@ -143,7 +143,7 @@ func (m *Mirrors) RestoreTombstones(ctx context.Context, projectID uuid.UUID) er
 	return m.query(ctx, projectID, func(ctx context.Context, t *tenant) error { return t.restoreTombstones(ctx) })
 }
 
-// ErrKeyUnknown: this process does not know the key yet by which erased users are recognized. It reads it within seconds.
+// ErrKeyUnknown means that this process does not know the key yet by which erased users are recognized. It reads it within seconds.
 var ErrKeyUnknown = errors.New("this process does not know yet how erased users are recognized; it tries again in a moment")
 
 const findRestored = `SELECT record_ids, is_last FROM capydb_auth.find_restored($1, $2, $3, $4, $5)`
