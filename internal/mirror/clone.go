@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -210,12 +209,17 @@ func (m *Mirrors) WriteCloneChanges(ctx context.Context, clone uuid.UUID, from C
 	to := changes[len(changes)-1].ID
 	err = m.query(ctx, clone, func(ctx context.Context, t *tenant) error {
 		var newest *int64
-		err := t.counted(ctx, m.config.Now(), func(tx pgx.Tx) (changeID int64, err error) {
-			err = tx.QueryRow(ctx, writeCloneChanges, from.SourceID, from.ChangeID, to, docs, t.erasureKey(ctx)).Scan(&newest)
-			if err == nil && newest != nil {
-				changeID = *newest
-			}
-			return changeID, err
+		err := t.counted(ctx, func(known *Progress) error {
+			return pgx.BeginFunc(ctx, t.pool, func(tx pgx.Tx) error {
+				if err := tx.QueryRow(ctx, countCall, known.Epoch, known.AppliedTo, m.config.Now()).Scan(&known.AppliedTo); err != nil {
+					return err
+				}
+				err := tx.QueryRow(ctx, writeCloneChanges, from.SourceID, from.ChangeID, to, docs, t.erasureKey(ctx)).Scan(&newest)
+				if err == nil && newest != nil {
+					known.ChangeID = max(known.ChangeID, *newest)
+				}
+				return err
+			})
 		})
 		if ok = err == nil && newest != nil; !ok {
 			return err
@@ -229,22 +233,15 @@ func (m *Mirrors) WriteCloneChanges(ctx context.Context, clone uuid.UUID, from C
 	return ok, err
 }
 
-// counted does something in a transaction that counts as a call. do returns the newest change, 0 if it does not know.
-func (t *tenant) counted(ctx context.Context, now time.Time, do func(tx pgx.Tx) (changeID int64, err error)) error {
+// counted makes a call that is not one of apply_next, and reports it to the ledger: do makes it with what is known of the mirror, and
+// brings that up to date. If the mirror has lost something, that is recorded first, and the call is made again.
+func (t *tenant) counted(ctx context.Context, do func(known *Progress) error) error {
 	call := func() error {
 		if err := t.readProgress(ctx); err != nil {
 			return err
 		}
 		known := t.progress.get()
-		err := pgx.BeginFunc(ctx, t.pool, func(tx pgx.Tx) error {
-			if err := tx.QueryRow(ctx, countCall, known.Epoch, known.AppliedTo, now).Scan(&known.AppliedTo); err != nil {
-				return err
-			}
-			changeID, err := do(tx)
-			known.ChangeID = max(known.ChangeID, changeID)
-			return err
-		})
-		if err != nil {
+		if err := do(&known); err != nil {
 			return err
 		}
 		t.progress.advance(known, t.report)

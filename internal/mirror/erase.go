@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/record"
 )
 
@@ -103,30 +102,12 @@ const beginErasure = `SELECT change_id, emails, applied_to FROM capydb_auth.eras
 // it once it returns: a mirror that loses the tombstone is noticed like one that loses an event.
 func (m *Mirrors) BeginErasure(ctx context.Context, e Erasure, now time.Time) (b Begun, err error) {
 	err = m.query(ctx, e.ProjectID, func(ctx context.Context, t *tenant) error {
-		begin := func() error {
-			if err := t.readProgress(ctx); err != nil {
-				return err
-			}
-			known := t.progress.get()
+		return t.counted(ctx, func(known *Progress) error {
 			err := t.pool.QueryRow(ctx, beginErasure, e.Key, e.UserID, e.EventID, now, known.Epoch, known.AppliedTo).
 				Scan(&b.ChangeID, &b.Emails, &known.AppliedTo)
-			if err != nil {
-				return err
-			}
 			known.ChangeID = max(known.ChangeID, b.ChangeID)
-			t.progress.advance(known, t.report)
-			if _, err := t.ledger().Exchange(ctx, t.projectID, known); err != nil {
-				return &ledgerError{err}
-			}
-			return nil
-		}
-		err := begin()
-		if pgdb.Code(err) == CodeLost {
-			if err = t.resume(ctx); err == nil {
-				err = begin()
-			}
-		}
-		return err
+			return err
+		})
 	})
 	return b, err
 }
