@@ -42,7 +42,6 @@ func TestREADME(t *testing.T) {
 			s := newScene(t, stage.clone)
 			clerk, auth0 = userapitest.Start(t, demoprovider.NewClerk(demoprovider.NewAccount(12), time.Now)), userapitest.Start(t, tenant)
 			crm = s.receiver().URL
-			s.values["a signing secret of Clerk's"] = "whsec_cmVhZG1lLXRlc3Qtc2lnbmluZy1zZWNyZXQ="
 			return s
 		},
 		commands: map[string]step{
@@ -77,23 +76,25 @@ func TestREADME(t *testing.T) {
 			},
 			"authsync projects create shop --database-url-file -": {
 				input: func(s *scene) string { return s.project + "\n" },
-				after: func(s *scene) {
-					s.values["the project"] = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`).FindString(s.last("shop"))
-				},
 			},
-			"authsync integrations set shop clerk --add-secret --webhook-signing-secret-file -": {input: func(*scene) string {
-				return string(provider.NewSigningSecret(provider.BetterAuth)) + "\n" // Clerk's have the same form
+			"authsync integrations set shop clerk --secret-key-env CLERK_SECRET_KEY": {before: func(s *scene) {
+				s.put("clerk", map[string]any{"options": map[string]string{"base_url": clerk}})
 			}},
+			"authsync integrations set shop clerk --webhook-signing-secret-file -": {input: func(*scene) string {
+				return string(provider.NewSigningSecret(provider.BetterAuth)) + "\n" // Clerk's have the same form
+			}, after: func(s *scene) { s.count(12, `SELECT count(*) FROM capydb_auth.users WHERE provider = 'clerk'`) }},
 			"authsync integrations set shop auth0 --generate-secret": {after: func(s *scene) {
 				s.values["Auth0's receiver"], s.values["Auth0's secret"] = s.generated("auth0")
 				s.deliver(s.values["Auth0's receiver"], s.values["Auth0's secret"], auth0Event("evt_1", demoprovider.Auth0ID(3)))
 				s.count(1, `SELECT count(*) FROM capydb_auth.users WHERE id = $1`, demoprovider.Auth0ID(3))
 			}},
 			"authsync integrations set shop better-auth --generate-secret": {after: func(s *scene) { s.signUp(flushAll) }},
-			packCommand: {untested: untestedPack},
 			"authsync refresh shop 'auth0|…'": {before: func(s *scene) {
 				tenant.Streams.Start(s.url, demoprovider.Auth0Stream{ID: auth0Stream, Name: "authsync", Endpoint: s.values["Auth0's receiver"], Token: s.values["Auth0's secret"]})
 				s.put("auth0", readAuth0(auth0))
+			}},
+			"authsync grant shop app --ensure-user": {before: func(s *scene) {
+				s.execute(s.stage.postgres.URL("postgres"), `CREATE ROLE app`)
 			}},
 			"authsync reconcile shop clerk --dry-run": {before: func(s *scene) {
 				s.hidden("authsync backfill shop clerk --status || authsync backfill shop clerk")
@@ -104,9 +105,6 @@ func TestREADME(t *testing.T) {
 			"              verify the signature,          one River job per project:       one call per batch, guarded by the": {
 				untested: "it is a picture",
 			},
-			`curl -X PUT "$AUTHSYNC_URL/api/capydb/v1/projects/$PROJECT_ID/integrations/clerk" \`: {before: func(s *scene) {
-				s.put("clerk", map[string]any{"options": map[string]string{"base_url": clerk}})
-			}, after: func(s *scene) { s.count(12, `SELECT count(*) FROM capydb_auth.users WHERE provider = 'clerk'`) }},
 			`import { betterAuth } from "better-auth";`: {instead: (*scene).keepServer},
 			"INSERT INTO orders (user_id, total) VALUES (capydb_auth.ensure_user('auth0|…'), 42);": {before: func(s *scene) {
 				s.execute(s.project, `CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY, user_id text REFERENCES capydb_auth.users (id), total numeric)`)
@@ -114,8 +112,7 @@ func TestREADME(t *testing.T) {
 		},
 		paste: func(s *scene) []string {
 			return []string{
-				"https://authsync.example.com", s.url, "capy_live_…", s.values["the API key"], "PROJECT_ID=…", "PROJECT_ID=" + s.values["the project"],
-				"whsec_…", s.values["a signing secret of Clerk's"], "sk_live_…", demoprovider.ClerkKey, "auth0|…", demoprovider.Auth0ID(3),
+				"https://authsync.example.com", s.url, "capy_live_…", s.values["the API key"], "sk_live_…", demoprovider.ClerkKey, "auth0|…", demoprovider.Auth0ID(3),
 				"https://app.example.com", crm,
 			}
 		},

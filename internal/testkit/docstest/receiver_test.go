@@ -5,6 +5,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/authsync/authsync/internal/provider"
 )
 
 func TestReceiver(t *testing.T) {
@@ -17,6 +19,13 @@ func TestReceiver(t *testing.T) {
 			s.shop()
 			s.hidden("export DATABASE_URL='" + s.control + "'")
 			return s
+		},
+		commands: map[string]step{
+			"authsync integrations set shop clerk --add-secret --webhook-signing-secret-file -": {before: func(s *scene) {
+				s.put("clerk", map[string]any{"credentials": map[string]any{"webhook_signing_secret": provider.NewSigningSecret(provider.BetterAuth)}})
+			}, input: func(*scene) string {
+				return string(provider.NewSigningSecret(provider.BetterAuth)) + "\n" // Clerk's have the same form
+			}},
 		},
 		blocks: map[string]step{
 			"scrape_configs:": {instead: func(s *scene, text string) {
