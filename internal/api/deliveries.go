@@ -162,7 +162,7 @@ func (a *API) retryDelivery(r *http.Request) (answer, error) {
 	})
 }
 
-// cancelDelivery takes a delivery that is not finished out of its way for good.
+// cancelDelivery cancels a delivery that is not finished.
 func (a *API) cancelDelivery(r *http.Request) (answer, error) {
 	return a.changeDelivery(r, a.config.Outbox.Cancel)
 }

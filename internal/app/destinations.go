@@ -23,6 +23,6 @@ func (k destinationTypes) Check(
 	if err != nil {
 		return err
 	}
-	capabilities := d.Traits()
+	capabilities := d.Capabilities()
 	return capabilities.CheckEventTypes(typ.Name(), eventTypes)
 }

@@ -157,7 +157,7 @@ func (s *session) newDestinationsAdd() *cobra.Command {
 		Short: "Make a destination: webhook, hubspot or http",
 		Long: `Makes a destination and begins to deliver: changes from now on, those of the past as
 well (--since beginning), or those since a time. What is wrong with the settings is
-told at once, before anything is sent.
+reported at once, before anything is sent.
 
 Secrets come from files, standard input (-) or environment variables, never from a
 flag, where every user of the machine could see them. The signing secret of a webhook

@@ -129,7 +129,7 @@ func (s *session) followProvision(ctx context.Context, c *client.Client, path st
 				provider.Title(name), printable(provisionProblem(w)), project, name)
 		case s.Now().Sub(begun) > provisionTime:
 			return i, fmt.Errorf("the webhook of %s is not ready yet%s; it goes on by itself: authsync integrations get %s %s",
-				provider.Title(name), becauseOf(w), project, name)
+				provider.Title(name), blockedReason(w), project, name)
 		}
 		select {
 		case <-ctx.Done():
@@ -172,7 +172,7 @@ func provisionProblem(w *client.ProvisionedWebhook) string {
 	return problem
 }
 
-func becauseOf(w *client.ProvisionedWebhook) string {
+func blockedReason(w *client.ProvisionedWebhook) string {
 	if w.Problem == nil {
 		return ""
 	}

@@ -130,7 +130,7 @@ type verifyStep struct {
 	want   selftest.Finding
 }
 
-// plan is the story of the made-up user. All of it lies in the last seconds, so
+// plan is the sequence of events of the synthetic user. All of it lies in the last seconds, so
 // that no clock is from the future.
 func (v *verifier) plan() []verifyStep {
 	base := v.begun.Add(-10 * time.Second).Truncate(time.Millisecond)

@@ -112,7 +112,7 @@ func (s *session) serverURL() (string, error) {
 	return dev.URL, err
 }
 
-// send signs a sample and posts it. It returns once the server has it for good.
+// send signs a sample and posts it. It returns once the server has committed it.
 func (g *signer) send(ctx context.Context, sample provider.Sample, now time.Time) (sent, error) {
 	header, body, err := g.kind.Sign(sample, g.credentials, g.options, now)
 	if err != nil {

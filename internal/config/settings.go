@@ -128,7 +128,7 @@ func variables() []setting {
 			"how large the control database may become, in bytes: from four fifths of it on it is a problem (authsync problems list); 0 is no limit", 0, 1<<50,
 			func(c *Config) *int64 { return &c.DatabaseLimitBytes }),
 		number("AUTHSYNC_WORKERS", "1000",
-			"jobs a process has in hand at the same time; most of them wait for their project's database", 2, 10_000,
+			"jobs a process runs at the same time; most of them wait for their project's database", 2, 10_000,
 			func(c *Config) *int { return &c.Workers }),
 		number("AUTHSYNC_DATABASE_CONNECTIONS", "24",
 			"most connections of a process to the control database", 4, 1000,

@@ -184,7 +184,7 @@ func build(typ destination.Type, d Destination) error {
 	if err != nil {
 		return err
 	}
-	capabilities := made.Traits()
+	capabilities := made.Capabilities()
 	return capabilities.CheckEventTypes(typ.Name(), d.EventTypes)
 }
 

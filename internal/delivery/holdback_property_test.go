@@ -51,7 +51,7 @@ func deletionsAreHeldBack(t *testing.T) {
 	stop := start(t, b)
 	rapid.Check(t, func(drawn *rapid.T) {
 		rt := rapidtest.Loud(t, drawn)
-		s := &deliverytest.Sink{Capabilities: destination.Capabilities{
+		s := &deliverytest.Sink{Can: destination.Capabilities{
 			States: rapid.Bool().Draw(rt.T, "states"), Batch: rapid.IntRange(1, 4).Draw(rt.T, "batch"), Parallel: rapid.IntRange(1, 4).Draw(rt.T, "parallel"),
 		}}
 		s.Answer = unsteady(rapid.SampledFrom([]int{4, 10, 100}).Draw(rt.T, "odds"))
@@ -181,7 +181,7 @@ func (w *withholding) check(rt rapidtest.T) {
 			require.True(rt, wasDeleted || m.Kind() != record.Restored, "%v is restored that was not deleted", ref)
 			require.Empty(rt, differences(rt, ref, was, m.Before), "%s of %v says what differs from %s, not from %s", m.EventType, ref, m.Before, was)
 			// Where states coalesce, a record may have come back to what it was meanwhile.
-			require.True(rt, len(m.Changed) > 0 || w.sink.Capabilities.States, m.EventType)
+			require.True(rt, len(m.Changed) > 0 || w.sink.Can.States, m.EventType)
 		}
 		w.tells[ref] = m.Row
 	}

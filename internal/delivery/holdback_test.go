@@ -23,7 +23,7 @@ const heldFor = 24 * time.Hour
 // holding makes a destination that holds deletions of all records back for a day.
 func holding(t *testing.T, c destination.Capabilities) (*deliverytest.Bundle, *deliverytest.Sink, uuid.UUID) {
 	t.Helper()
-	b, s := deliverytest.New(t), &deliverytest.Sink{Capabilities: c}
+	b, s := deliverytest.New(t), &deliverytest.Sink{Can: c}
 	id := b.Add(t, "sink", s)
 	b.SetEventTypes(t, id, destination.EventTypes()...)
 	b.SetHoldback(t, id, heldFor)

@@ -19,7 +19,7 @@ func TestMessagesCarryOrganizations(t *testing.T) {
 	ref := func(t record.Type, id string) record.Ref { return record.Ref{Type: t, ID: id} }
 	for _, c := range []destination.Capabilities{{Organizations: true}, {Organizations: true, States: true}, {}} {
 		b := deliverytest.New(t)
-		s := &deliverytest.Sink{Capabilities: c}
+		s := &deliverytest.Sink{Can: c}
 		id := b.Add(t, "sink", s)
 		b.SetEventTypes(t, id, destination.EventTypes()...)
 		b.ApplyRecords(t, ref(record.Membership, "o1/u1"), ref(record.User, "u1"), ref(record.User, "u2"), ref(record.Organization, "o1"))

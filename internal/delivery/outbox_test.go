@@ -16,7 +16,7 @@ func TestChangesArriveInOrderWithStableIDs(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
 	b.Apply(t, "before")
-	s := &deliverytest.Sink{Capabilities: destination.Capabilities{Parallel: 4}}
+	s := &deliverytest.Sink{Can: destination.Capabilities{Parallel: 4}}
 	id := b.Add(t, "sink", s)
 	b.Work(t)
 	b.Change(t, "u1", "u2", "u1", "u1")
@@ -44,7 +44,7 @@ func TestDestinationIsGivenThePast(t *testing.T) {
 		users[i] = fmt.Sprint("u", i)
 	}
 	b.Apply(t, users...)
-	past, now := &deliverytest.Sink{Capabilities: destination.Capabilities{Parallel: 8}}, &deliverytest.Sink{}
+	past, now := &deliverytest.Sink{Can: destination.Capabilities{Parallel: 8}}, &deliverytest.Sink{}
 	pastID := b.AddFrom(t, "past", past, nil, admin.From{Beginning: true})
 	nowID := b.Add(t, "now", now)
 	b.Work(t)

@@ -58,7 +58,7 @@ func orderUnderFailures(t *testing.T) {
 		rt := rapidtest.Loud(t, drawn)
 		states := rapid.Bool().Draw(rt.T, "states")
 		odds := rapid.SampledFrom([]int{4, 10, 100}).Draw(rt.T, "odds")
-		s := &deliverytest.Sink{Capabilities: destination.Capabilities{
+		s := &deliverytest.Sink{Can: destination.Capabilities{
 			States: states, Batch: rapid.IntRange(1, 5).Draw(rt.T, "batch"), Parallel: rapid.IntRange(1, 6).Draw(rt.T, "parallel"),
 		}}
 		s.Answer = unsteady(odds)
@@ -188,7 +188,7 @@ func TestRateIsNeverExceeded(t *testing.T) {
 	account := uuid.NewString()
 	var ids []uuid.UUID
 	for i := range 4 {
-		s := &deliverytest.Sink{Capabilities: destination.Capabilities{
+		s := &deliverytest.Sink{Can: destination.Capabilities{
 			Parallel: 4, Account: account, Limits: map[string]destination.Limit{"all": {Requests: requests, Per: per}},
 		}}
 		s.Answer = answer(s)

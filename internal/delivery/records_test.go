@@ -77,7 +77,7 @@ func recordsArriveInOrder(t *testing.T) {
 	rapid.Check(t, func(drawn *rapid.T) {
 		rt := rapidtest.Loud(t, drawn)
 		states := rapid.Bool().Draw(rt.T, "states")
-		s := &deliverytest.Sink{Capabilities: destination.Capabilities{
+		s := &deliverytest.Sink{Can: destination.Capabilities{
 			States: states, Batch: rapid.IntRange(1, 4).Draw(rt.T, "batch"), Parallel: rapid.IntRange(1, 4).Draw(rt.T, "parallel"),
 		}}
 		s.Answer = unsteady(rapid.SampledFrom([]int{4, 10, 100}).Draw(rt.T, "odds"))

@@ -22,7 +22,7 @@ type Account struct {
 	changed map[int]Profile
 }
 
-// Profile is what a person has set of a user; what is empty is made up.
+// Profile is what a person has set of a user; what is empty is generated.
 type Profile struct {
 	Email     string `json:"email,omitempty"`
 	FirstName string `json:"first_name,omitempty"`

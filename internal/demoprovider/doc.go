@@ -1,5 +1,5 @@
 // Package demoprovider holds stand-ins for Clerk, Auth0 and Better Auth: servers
-// that answer as their APIs do, on accounts of any size whose users are made up as
+// that answer as their APIs do, on accounts of any size whose users are generated as
 // they are asked for. authsync dev --demo-provider serves them, so that everything
 // that reads from a provider can be tried without an account; the tests of reading
 // users run against the same code.

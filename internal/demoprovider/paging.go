@@ -21,7 +21,7 @@ type Paging struct {
 	// Wrap begins anew behind the end.
 	Wrap bool
 	// EmptyPage is the number of a page, from 1, that is empty when it is asked for
-	// first; Hole is a position from which on pages are empty for good. 0: none.
+	// first; Hole is a position from which on pages stay empty. 0: none.
 	EmptyPage, Hole int
 	// Twice names the last user of each page twice; Overlap begins each page with
 	// the last user of the one before.

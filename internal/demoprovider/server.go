@@ -26,7 +26,7 @@ type Fault struct {
 	Stall bool
 }
 
-// Server is what the made-up servers have in common.
+// Server is what the simulated servers have in common.
 type Server struct {
 	// Now is the clock, by which rate limits and links count.
 	Now func() time.Time

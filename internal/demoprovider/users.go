@@ -23,7 +23,7 @@ type Listing struct {
 }
 
 // users answers GET with the newest users and takes a Change by POST. Nobody needs
-// a key, for the users are made up; but no web page may send changes from a
+// a key, for the users are generated; but no web page may send changes from a
 // browser on this machine.
 func (d *Demo) users(w http.ResponseWriter, r *http.Request) {
 	if !isLocal(r.Host) {

@@ -111,7 +111,7 @@ type Result struct {
 
 // Destination sends messages to one configured system. It is safe for concurrent use.
 type Destination interface {
-	Traits() Capabilities
+	Capabilities() Capabilities
 	// Send sends up to Capabilities.Batch messages, each about a different record, and returns one result per
 	// message, in order. When ctx ends, messages without a response are a Retry; they may have arrived, and
 	// are sent again with the same ids.

@@ -105,16 +105,16 @@ func TestLimits(t *testing.T) {
 	t.Parallel()
 	apply := func(o destination.LimitOption, project, id uuid.UUID) destination.Capabilities {
 		t.Helper()
-		var traits destination.Capabilities
-		require.NoError(t, o.Apply(&traits, destination.Config{ProjectID: project, ID: id}, "requests"))
-		return traits
+		var capabilities destination.Capabilities
+		require.NoError(t, o.Apply(&capabilities, destination.Config{ProjectID: project, ID: id}, "requests"))
+		return capabilities
 	}
 	shop, other, one, two := uuid.New(), uuid.New(), uuid.New(), uuid.New()
 	own := destination.LimitOption{Requests: 10, Per: "10s", Daily: 500, Zone: "Europe/Berlin"}
-	traits := apply(own, shop, one)
-	require.Equal(t, map[string]destination.Limit{"requests": {Requests: 10, Per: 10 * time.Second, Daily: 500, Zone: "Europe/Berlin"}}, traits.Limits)
-	require.Equal(t, traits, apply(own, shop, one))
-	require.NotEqual(t, traits.Account, apply(own, shop, two).Account, "each destination has a limit of its own")
+	capabilities := apply(own, shop, one)
+	require.Equal(t, map[string]destination.Limit{"requests": {Requests: 10, Per: 10 * time.Second, Daily: 500, Zone: "Europe/Berlin"}}, capabilities.Limits)
+	require.Equal(t, capabilities, apply(own, shop, one))
+	require.NotEqual(t, capabilities.Account, apply(own, shop, two).Account, "each destination has a limit of its own")
 
 	shared := destination.LimitOption{Daily: 5, Account: "crm"}
 	require.Equal(t, apply(shared, shop, one).Account, apply(shared, shop, two).Account)

@@ -70,7 +70,7 @@ func lostProgress(ctx context.Context, p *Project) ([]Fault, error) {
 	}
 	what := "its database has lost what was applied since " + watch.Moment(found.AppliedAt) + ", as if it was restored from a backup"
 	if known.Epoch != found.Epoch || found.AppliedAt.IsZero() {
-		what = "its mirror was made anew, empty: what had been applied before is not in it"
+		what = "its mirror was recreated, empty: what had been applied before is not in it"
 	}
 	return []Fault{{
 		What: what,

@@ -39,8 +39,8 @@ func problemFault(state schema.State, p schema.Problem, repair string) Fault {
 	case p.Blocks && p.Repair != "":
 		f.Next = p.Repair
 	case p.Blocks && state.Kind == schema.Project:
-		f.Next = fmt.Sprintf("restore it from a backup; or, to have the mirror made anew: ALTER SCHEMA %[1]s RENAME TO %[1]s_damaged, then %[2]s, "+
-			"after which what the inbox has is applied again by itself, and destinations are not told again of what they had been told", state.Schema, repair)
+		f.Next = fmt.Sprintf("restore it from a backup; or, to have the mirror recreated: ALTER SCHEMA %[1]s RENAME TO %[1]s_damaged, then %[2]s, "+
+			"after which what the inbox has is applied again by itself; destinations do not receive again what was delivered", state.Schema, repair)
 	case p.Blocks:
 		f.Next = "restore it from a backup"
 	default:

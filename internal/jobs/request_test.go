@@ -276,7 +276,7 @@ func TestAJobThatIsPutOffForLongIsBroughtForward(t *testing.T) {
 		jobstest.Snooze(tb, pool, job, until, nil)
 	}
 	for name, c := range map[string]struct {
-		putOff    func(testing.TB, *pgxpool.Pool, *rivertype.JobRow, time.Time)
+		postpone  func(testing.TB, *pgxpool.Pool, *rivertype.JobRow, time.Time)
 		by, comes time.Duration
 	}{
 		"Tomorrow":   {snooze, 24 * time.Hour, 10 * time.Minute},
@@ -287,7 +287,7 @@ func TestAJobThatIsPutOffForLongIsBroughtForward(t *testing.T) {
 	} {
 		subject := uuid.NewString()
 		one(t, control, requestJob, subject)
-		c.putOff(t, control, fetch(t, control, subject), now.Add(c.by))
+		c.postpone(t, control, fetch(t, control, subject), now.Add(c.by))
 		one(t, control, `SELECT authsync.rescue_requests($1)::text`, now)
 		var comes time.Time
 		require.NoError(t, control.QueryRow(t.Context(), `

@@ -12,7 +12,7 @@ import (
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
-// recreateAfter is how long schema capydb_auth may be missing before it is made anew. Whoever restores
+// recreateAfter is how long schema capydb_auth may be missing before it is recreated. Whoever restores
 // the database from a backup shall find it empty, not with empty tables that are in the way.
 const recreateAfter = 2 * time.Minute
 

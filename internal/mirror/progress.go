@@ -28,7 +28,7 @@ func (p Progress) Lost(found Progress) bool {
 }
 
 // Ledger keeps, in the control database, how far each mirror was at least, so that one that was restored
-// from a backup, or made anew, is noticed by whoever writes to it next:
+// from a backup, or recreated, is noticed by whoever writes to it next:
 //
 //	call ──US004──▶ Lost: the loss is on record, with the job that applies again what was lost
 //	                  └▶ Tombstones: who was erased cannot come back

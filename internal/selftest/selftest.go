@@ -1,7 +1,7 @@
 // Package selftest is what the command that tests a project from end to end and
-// the workers have in common: the made-up user, and what is said about it.
+// the workers have in common: the synthetic user, and what is reported about it.
 //
-// An event about the made-up user takes the whole road of a webhook (signature,
+// An event about the synthetic user takes the whole road of a webhook (signature,
 // inbox, job, the functions of the mirror), but the transaction in the project
 // database is rolled back. Nobody who reads the mirror or its change feed ever
 // sees the user, so no destination does either. The event's outcome is

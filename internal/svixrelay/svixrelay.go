@@ -34,14 +34,14 @@ const (
 	Address = "wss://api.relay.svix.com/api/v1/listen/"
 	// maxFrame is the maximum length of a frame: a body of 1 MiB in base64, and its headers.
 	maxFrame = 2 << 20
-	// inHand is how many requests are delivered at the same time.
-	inHand = 8
+	// maxInFlight is how many requests are delivered at the same time.
+	maxInFlight = 8
 	// dialTimeout limits connecting and the relay's first answer, writeTimeout a frame.
 	dialTimeout  = 20 * time.Second
 	writeTimeout = 10 * time.Second
 	// pingEvery is the interval of pings, so that a connection that died with a laptop's sleep is
 	// noticed within a minute. pongTimeout is how long an answer may take: nothing is read while
-	// inHand requests are being delivered.
+	// maxInFlight requests are being delivered.
 	pingEvery   = 20 * time.Second
 	pongTimeout = 20 * time.Second
 	// firstPause and longestPause are the pauses between connections.
@@ -162,7 +162,7 @@ func (c *Config) once(ctx context.Context) (accepted bool, err error) {
 		c.Connected()
 	}
 	group, running := errgroup.WithContext(ctx)
-	group.SetLimit(inHand + 2)
+	group.SetLimit(maxInFlight + 2)
 	group.Go(func() error { return keepAlive(running, conn) })
 	group.Go(func() error { return c.read(running, conn, group) })
 	return true, explain(group.Wait())

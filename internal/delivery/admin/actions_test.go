@@ -147,7 +147,7 @@ func TestReplayReachesBehindTheBeginning(t *testing.T) {
 		users[i] = fmt.Sprint("u", i%50)
 	}
 	b.Apply(t, users...)
-	s := &deliverytest.Sink{Capabilities: destination.Capabilities{Parallel: 4}}
+	s := &deliverytest.Sink{Can: destination.Capabilities{Parallel: 4}}
 	condition := "u7-" // the e-mail of one user
 	id := b.AddFrom(t, "sink", s, &condition, admin.From{})
 	b.Work(t)
@@ -177,7 +177,7 @@ func TestPreviewShowsTheRequest(t *testing.T) {
 			t.Parallel()
 			b := deliverytest.New(t)
 			condition := "u1"
-			s := &deliverytest.Sink{Capabilities: destination.Capabilities{States: states}}
+			s := &deliverytest.Sink{Can: destination.Capabilities{States: states}}
 			id := b.AddFrom(t, "sink", s, &condition, admin.From{})
 			b.Apply(t, "u1", "u1", "u2")
 			p, err := b.Admin.Preview(t.Context(), b.ProjectID, id, record.Ref{Type: record.User, ID: "u1"}, 0)

@@ -17,7 +17,7 @@ func TestDeliveriesAreChosenByRecord(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
 	s := &deliverytest.Sink{}
-	users := &deliverytest.Sink{Capabilities: destination.Capabilities{RecordTypes: []record.Type{record.User}}}
+	users := &deliverytest.Sink{Can: destination.Capabilities{RecordTypes: []record.Type{record.User}}}
 	id, usersID := b.Add(t, "sink", s), b.Add(t, "users", users)
 	b.SetEventTypes(t, id, destination.EventTypes()...)
 	organization, membership := record.Ref{Type: record.Organization, ID: "o1"}, record.Ref{Type: record.Membership, ID: "o1/u1"}

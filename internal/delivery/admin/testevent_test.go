@@ -168,7 +168,7 @@ func TestATestEventTellsWhyItFails(t *testing.T) {
 		})
 	}
 	t.Run("TypeThatTakesNone", func(t *testing.T) {
-		s := &deliverytest.Sink{Capabilities: destination.Capabilities{NoTest: "use preview"}}
+		s := &deliverytest.Sink{Can: destination.Capabilities{NoTest: "use preview"}}
 		id := b.AddType(t, "sink", s, admin.From{})
 		_, err := b.Admin.Test(t.Context(), b.ProjectID, id, destination.UserUpdated)
 		require.True(t, fault.Is(err, fault.Invalid), err)

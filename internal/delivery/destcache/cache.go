@@ -112,7 +112,7 @@ func (c *Cache) Build(opened Opened) (*Destination, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Destination{TypeName: opened.Type, Capabilities: to.Traits(), to: to, log: c.config.Log}
+	d := &Destination{TypeName: opened.Type, Capabilities: to.Capabilities(), to: to, log: c.config.Log}
 	d.Capabilities.Batch, d.Capabilities.Parallel = max(d.Capabilities.Batch, 1), max(d.Capabilities.Parallel, 1)
 	limits.scope, limits.limits = d.Capabilities.Account, d.Capabilities.Limits
 	return d, nil
@@ -145,9 +145,9 @@ func (d *Destination) Preview(ctx context.Context, m destination.Message) ([]des
 	return d.to.Preview(ctx, m)
 }
 
-// becauseCrashed is the reason for deliveries that made a destination panic, which is a bug in authsync and
+// reasonCrashed is the reason for deliveries that made a destination panic, which is a bug in authsync and
 // must not block the others.
-const becauseCrashed = "sending this change crashed authsync: please report it; replay the delivery with a version that fixes it"
+const reasonCrashed = "sending this change crashed authsync: please report it; replay the delivery with a version that fixes it"
 
 // Send sends messages and returns one result per message, even if the destination panics.
 func (d *Destination) Send(ctx context.Context, messages []destination.Message) (results []destination.Result) {
@@ -156,7 +156,7 @@ func (d *Destination) Send(ctx context.Context, messages []destination.Message) 
 			d.log.ErrorContext(ctx, "destination_crashed", slog.String("type", d.TypeName), slog.String("stack", string(debug.Stack())))
 			results = make([]destination.Result, len(messages))
 			for i := range results {
-				results[i] = destination.Result{Outcome: destination.GiveUp, Reason: becauseCrashed}
+				results[i] = destination.Result{Outcome: destination.GiveUp, Reason: reasonCrashed}
 			}
 		}
 	}()

@@ -31,13 +31,13 @@ const takePermit = `
 	SELECT is_granted, extract(epoch FROM wait)::double precision, coalesce(reason, '')
 	FROM authsync.take_permit($1, $2, $3, make_interval(secs => $4), $5, $6, make_interval(secs => $7), make_interval(secs => $8), clock_timestamp())`
 
-// Take waits until a request of the class may be sent; see destination.Limiter. A class without limits passes
+// Take waits until a request of the bucket may be sent; see destination.Limiter. A bucket without limits passes
 // unless it is blocked.
-func (l *limiter) Take(ctx context.Context, class string) error {
+func (l *limiter) Take(ctx context.Context, bucket string) error {
 	if l.scope == "" {
 		return nil
 	}
-	limit := l.limits[class]
+	limit := l.limits[bucket]
 	zone := limit.Zone
 	if zone == "" {
 		zone = "UTC"
@@ -45,34 +45,34 @@ func (l *limiter) Take(ctx context.Context, class string) error {
 	for {
 		var granted bool
 		var seconds float64
-		var because string
-		asked := time.Now()
-		err := l.pool.QueryRow(ctx, takePermit, l.scope, class, limit.Requests, limit.Per.Seconds(), limit.Daily, zone,
-			maxLate.Seconds(), maxPermitWait.Seconds()).Scan(&granted, &seconds, &because)
+		var reason string
+		start := time.Now()
+		err := l.pool.QueryRow(ctx, takePermit, l.scope, bucket, limit.Requests, limit.Per.Seconds(), limit.Daily, zone,
+			maxLate.Seconds(), maxPermitWait.Seconds()).Scan(&granted, &seconds, &reason)
 		if err != nil {
 			return fmt.Errorf("take a permit: %w", err)
 		}
 		wait := time.Duration(seconds * float64(time.Second))
 		if !granted {
-			return &destination.DeferredError{After: wait, Reason: because}
+			return &destination.DeferredError{After: wait, Reason: reason}
 		}
-		if err := pause.For(ctx, wait-time.Since(asked)); err != nil {
+		if err := pause.For(ctx, wait-time.Since(start)); err != nil {
 			return err
 		}
 		// The caller may use the other half.
-		if limit.Requests == 0 || time.Since(asked) < wait+maxLate/2 {
+		if limit.Requests == 0 || time.Since(start) < wait+maxLate/2 {
 			return nil
 		}
 	}
 }
 
-// Block rejects requests of the class for a while.
-func (l *limiter) Block(ctx context.Context, class string, d time.Duration, because string) error {
+// Block rejects requests of the bucket for a while.
+func (l *limiter) Block(ctx context.Context, bucket string, d time.Duration, reason string) error {
 	if l.scope == "" {
 		return nil
 	}
 	_, err := l.pool.Exec(ctx, `SELECT authsync.block_limit($1, $2, clock_timestamp() + make_interval(secs => $3), $4)`,
-		l.scope, class, d.Seconds(), because)
+		l.scope, bucket, d.Seconds(), reason)
 	if err != nil {
 		return fmt.Errorf("block requests: %w", err)
 	}

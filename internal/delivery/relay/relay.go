@@ -324,8 +324,8 @@ func (r *Relay) relayTo(ctx context.Context, f *standing, changes []mirror.FeedC
 // unavailableFor is how long a project waits when no worker is available for an expression.
 const unavailableFor = 5 * time.Second
 
-// becauseRestored is the notice on a destination whose feed went back.
-const becauseRestored = "The project's database has lost changes that were delivered, as after a restore from a backup. " +
+// reasonRestored is the notice on a destination whose feed went back.
+const reasonRestored = "The project's database has lost changes that were delivered, as after a restore from a backup. " +
 	"Deliveries continue with new changes; run a reconcile, and replay what is missing."
 
 const noteRestored = `
@@ -342,7 +342,7 @@ func (r *Relay) restored(ctx context.Context, group []standing, newest int64) er
 		return err
 	}
 	for i := range group {
-		tag, err := r.config.Pool.Exec(ctx, noteRestored, group[i].ID, becauseRestored)
+		tag, err := r.config.Pool.Exec(ctx, noteRestored, group[i].ID, reasonRestored)
 		if err != nil {
 			return fmt.Errorf("record that the feed went back: %w", err)
 		}

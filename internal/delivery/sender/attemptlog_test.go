@@ -107,7 +107,7 @@ func TestCoalescedDeliveryGoesOnWithTheLog(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
 	refused := deliverytest.Always(destination.Result{Outcome: destination.Retry, Status: 500})
-	s := &deliverytest.Sink{Capabilities: destination.Capabilities{States: true}, Answer: refused}
+	s := &deliverytest.Sink{Can: destination.Capabilities{States: true}, Answer: refused}
 	id := b.Add(t, "sink", s)
 	b.SetPause(time.Hour)
 	b.Work(t)

@@ -116,7 +116,7 @@ func TestAttemptThatWasStoppedCostsNothing(t *testing.T) {
 			t.Parallel()
 			b := deliverytest.New(t)
 			taken := make(chan int, 10)
-			s := &deliverytest.Sink{Answer: hanging(taken), Capabilities: destination.Capabilities{States: true}}
+			s := &deliverytest.Sink{Answer: hanging(taken), Can: destination.Capabilities{States: true}}
 			id := b.Add(t, "sink", s)
 			if !own { // a state that may have arrived before is no first attempt
 				require.NoError(t, b.Admin.Pause(t.Context(), id, admin.ByUser, delivery.StatePaused, ""))
@@ -149,7 +149,7 @@ func TestFailedStateIsUnitedAgain(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
 	refused := deliverytest.Always(destination.Result{Outcome: destination.GiveUp, Status: 400, Reason: "no"})
-	s := &deliverytest.Sink{Capabilities: destination.Capabilities{States: true}, Answer: refused}
+	s := &deliverytest.Sink{Can: destination.Capabilities{States: true}, Answer: refused}
 	id := b.Add(t, "sink", s)
 	b.Work(t)
 	b.Change(t, "u1")

@@ -34,7 +34,7 @@ func TestStateThatMayHaveArrivedIsNoFirstAttempt(t *testing.T) {
 			t.Parallel()
 			b := deliverytest.New(t)
 			taken := make(chan destination.Message, 1)
-			s := &deliverytest.Sink{Capabilities: destination.Capabilities{States: states}, Answer: takenAndSilent(taken)}
+			s := &deliverytest.Sink{Can: destination.Capabilities{States: states}, Answer: takenAndSilent(taken)}
 			id := b.Add(t, "sink", s)
 			kill := b.Work(t)
 			b.Change(t, "u1")
@@ -73,7 +73,7 @@ func TestAnAttemptWithoutAnEndIsInTheLog(t *testing.T) {
 	b := deliverytest.New(t)
 	b.Pause = 0
 	refused := deliverytest.Always(destination.Result{Outcome: destination.Retry, Status: 500})
-	s := &deliverytest.Sink{Capabilities: destination.Capabilities{States: true}, Answer: refused}
+	s := &deliverytest.Sink{Can: destination.Capabilities{States: true}, Answer: refused}
 	id := b.Add(t, "sink", s)
 	b.SetPause(time.Hour)
 	kill := b.Work(t)
@@ -110,7 +110,7 @@ func TestBegunSendingIsNeverTakenBack(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
 	b.Pause = 0
-	s := &deliverytest.Sink{Capabilities: destination.Capabilities{States: true}, Answer: deliverytest.Always(destination.Result{Outcome: destination.Deferred, Reason: "not now"})}
+	s := &deliverytest.Sink{Can: destination.Capabilities{States: true}, Answer: deliverytest.Always(destination.Result{Outcome: destination.Deferred, Reason: "not now"})}
 	id := b.Add(t, "sink", s)
 	b.Change(t, "u1", "u1", "u1")
 	stop := b.Work(t)
@@ -143,7 +143,7 @@ func TestLinkOfAFailedAttemptIsRemembered(t *testing.T) {
 			t.Parallel()
 			b := deliverytest.New(t)
 			link := "contact-7"
-			s := &deliverytest.Sink{Capabilities: destination.Capabilities{States: true}, Answer: deliverytest.Always(destination.Result{Outcome: outcome, Status: 409, Reason: "the address is taken", ExternalID: &link})}
+			s := &deliverytest.Sink{Can: destination.Capabilities{States: true}, Answer: deliverytest.Always(destination.Result{Outcome: outcome, Status: 409, Reason: "the address is taken", ExternalID: &link})}
 			id := b.Add(t, "sink", s)
 			b.Work(t)
 			b.Change(t, "u1")
@@ -165,7 +165,7 @@ func TestLinkOfAFailedAttemptIsRemembered(t *testing.T) {
 func TestStateRunsNotAheadOfItsDeliveries(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
-	s := &deliverytest.Sink{Capabilities: destination.Capabilities{States: true}}
+	s := &deliverytest.Sink{Can: destination.Capabilities{States: true}}
 	id := b.Add(t, "sink", s)
 	require.NoError(t, b.Admin.Pause(t.Context(), id, admin.ByUser, delivery.StatePaused, ""))
 	b.Change(t, "u1")

@@ -65,7 +65,7 @@ func TestBatchThatFailsIsOneFailure(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
 	b.Pause = time.Hour
-	s := &deliverytest.Sink{Answer: deliverytest.Failing(), Capabilities: destination.Capabilities{Batch: 20}}
+	s := &deliverytest.Sink{Answer: deliverytest.Failing(), Can: destination.Capabilities{Batch: 20}}
 	id := b.Add(t, "sink", s)
 	users := make([]string, 20)
 	for i := range users {
@@ -116,7 +116,7 @@ func TestResumeCountsWhileARunEnds(t *testing.T) {
 	b := deliverytest.New(t)
 	b.Pause = time.Hour
 	goOn := make(chan struct{})
-	s := &deliverytest.Sink{Capabilities: destination.Capabilities{Parallel: 2}}
+	s := &deliverytest.Sink{Can: destination.Capabilities{Parallel: 2}}
 	s.Set(func(ctx context.Context, messages []destination.Message) []destination.Result {
 		if messages[0].RecordID == "slow" {
 			<-goOn

@@ -76,9 +76,9 @@ func (s *Sender) countDeferrals(ctx context.Context, to *admitted, results []sen
 
 // deferralError says how long a destination wants nothing, and why.
 func deferralError(result *destination.Result) *delivery.WaitError {
-	because := result.Reason
-	if because == "" {
-		because = "the destination asked for a pause"
+	reason := result.Reason
+	if reason == "" {
+		reason = "the destination asked for a pause"
 	}
-	return &delivery.WaitError{After: max(result.After, 100*time.Millisecond), Reason: because}
+	return &delivery.WaitError{After: max(result.After, 100*time.Millisecond), Reason: reason}
 }

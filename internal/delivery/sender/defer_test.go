@@ -47,7 +47,7 @@ func TestUserThatAloneIsPutOffEndsAsFailed(t *testing.T) {
 		t.Run(fmt.Sprint("Parallel", parallel), func(t *testing.T) {
 			t.Parallel()
 			b := deliverytest.New(t)
-			s := &deliverytest.Sink{Capabilities: destination.Capabilities{Parallel: parallel}}
+			s := &deliverytest.Sink{Can: destination.Capabilities{Parallel: parallel}}
 			var told atomic.Bool
 			s.Answer = func(ctx context.Context, messages []destination.Message) []destination.Result {
 				if messages[0].Deferred {
@@ -115,7 +115,7 @@ func TestWhoIsPutOffAloneStopsNobody(t *testing.T) {
 func TestLaterForEverybodyCostsNobodyAnAttempt(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
-	s := &deliverytest.Sink{Capabilities: destination.Capabilities{Parallel: 4}}
+	s := &deliverytest.Sink{Can: destination.Capabilities{Parallel: 4}}
 	id := b.Add(t, "sink", s)
 	b.Work(t)
 	b.Change(t, "first")
@@ -149,7 +149,7 @@ func TestSharedLimitsCountForNobody(t *testing.T) {
 			var mu sync.Mutex
 			told := 0
 			bad := deliverytest.FailingFor("bad", result)
-			s := &deliverytest.Sink{Capabilities: destination.Capabilities{Parallel: 4}}
+			s := &deliverytest.Sink{Can: destination.Capabilities{Parallel: 4}}
 			s.Answer = func(ctx context.Context, messages []destination.Message) []destination.Result {
 				if messages[0].RecordID == "bad" {
 					mu.Lock()
@@ -188,7 +188,7 @@ func TestBacklogKeepsToALimitThatIsFoundByAnswers(t *testing.T) {
 	var mu sync.Mutex
 	var taken []time.Time
 	refused := 0
-	s := &deliverytest.Sink{Capabilities: destination.Capabilities{Parallel: 16}}
+	s := &deliverytest.Sink{Can: destination.Capabilities{Parallel: 16}}
 	s.Answer = func(context.Context, []destination.Message) []destination.Result {
 		mu.Lock()
 		defer mu.Unlock()

@@ -180,7 +180,7 @@ func TestRetryingDeliveryWaitsForAPausedDestination(t *testing.T) {
 func TestStatesAreCoalesced(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
-	s := &deliverytest.Sink{Capabilities: destination.Capabilities{States: true, Batch: 10}}
+	s := &deliverytest.Sink{Can: destination.Capabilities{States: true, Batch: 10}}
 	id := b.Add(t, "sink", s)
 	b.Change(t, "u1", "u1", "u2", "u1")
 	b.Work(t)
@@ -203,7 +203,7 @@ func TestStatesAreCoalesced(t *testing.T) {
 func TestStateSpansWhatFailedBefore(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
-	s := &deliverytest.Sink{Capabilities: destination.Capabilities{States: true}, Answer: deliverytest.Always(destination.Result{Outcome: destination.GiveUp, Status: 400, Reason: "no"})}
+	s := &deliverytest.Sink{Can: destination.Capabilities{States: true}, Answer: deliverytest.Always(destination.Result{Outcome: destination.GiveUp, Status: 400, Reason: "no"})}
 	id := b.Add(t, "sink", s)
 	b.Work(t)
 	b.Change(t, "u1")
@@ -341,7 +341,7 @@ func TestHungDestinationDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
 	release := make(chan struct{})
-	hung := &deliverytest.Sink{Capabilities: destination.Capabilities{Parallel: 4}, Answer: func(ctx context.Context, messages []destination.Message) []destination.Result {
+	hung := &deliverytest.Sink{Can: destination.Capabilities{Parallel: 4}, Answer: func(ctx context.Context, messages []destination.Message) []destination.Result {
 		select {
 		case <-release:
 		case <-ctx.Done():
@@ -364,7 +364,7 @@ func TestGivingWayIsNoFailure(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)
 	b.Slice = 20 * time.Millisecond
-	s := &deliverytest.Sink{Capabilities: destination.Capabilities{Parallel: 1}, Answer: func(_ context.Context, messages []destination.Message) []destination.Result {
+	s := &deliverytest.Sink{Can: destination.Capabilities{Parallel: 1}, Answer: func(_ context.Context, messages []destination.Message) []destination.Result {
 		<-time.After(2 * b.Slice) // as long as a slow receiver takes
 		return make([]destination.Result, len(messages))
 	}}

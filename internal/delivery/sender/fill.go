@@ -18,7 +18,7 @@ const (
 const takeDeliveries = `SELECT * FROM authsync.take_deliveries($1, $2, $3, $4, NULL, NULL)`
 
 // take returns ready deliveries; for a destination with an open breaker, only the one to probe with.
-func (w *window) take(ctx context.Context, room int) ([]readyDelivery, error) {
+func (w *window) take(ctx context.Context, limit int) ([]readyDelivery, error) {
 	var ready []readyDelivery
 	var err error
 	if w.probe {
@@ -28,7 +28,7 @@ func (w *window) take(ctx context.Context, room int) ([]readyDelivery, error) {
 		for id := range w.inFlight {
 			except = append(except, id)
 		}
-		ready, err = pgdb.Collect[readyDelivery](ctx, w.sender.config.Pool, takeDeliveries, w.run.destinationID, w.to.destination.Capabilities.States, room, except)
+		ready, err = pgdb.Collect[readyDelivery](ctx, w.sender.config.Pool, takeDeliveries, w.run.destinationID, w.to.destination.Capabilities.States, limit, except)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("take deliveries: %w", err)
@@ -44,16 +44,16 @@ func (w *window) takeProbe(ctx context.Context) ([]readyDelivery, error) {
 	return pgdb.Collect[readyDelivery](ctx, w.sender.config.Pool, takeOne, w.run.destinationID, w.to.destination.Capabilities.States, *id, "ready")
 }
 
-// fill takes up to room ready deliveries and dispatches them. more reports whether more may be ready.
-func (w *window) fill(ctx context.Context, room int) (more bool, err error) {
-	ready, err := w.take(ctx, room)
+// fill takes up to limit ready deliveries and dispatches them. more reports whether more may be ready.
+func (w *window) fill(ctx context.Context, limit int) (more bool, err error) {
+	ready, err := w.take(ctx, limit)
 	if err != nil {
 		return false, err
 	}
 	if len(ready) == 0 && w.probe {
 		return false, w.returnProbe(ctx)
 	}
-	isFull := len(ready) == room
+	isFull := len(ready) == limit
 	for len(ready) > 0 && w.inFlightBytes < w.sender.config.MaxInFlightBytes {
 		n := min(w.chunk, len(ready))
 		loaded, err := w.loadChunk(ctx, ready[:n])

@@ -61,7 +61,7 @@ func TestMessagesInHandAreBoundedByTheirSize(t *testing.T) {
 	b.Slice, b.MaxInFlightBytes = 5*time.Minute, 50*bytes
 	var mu sync.Mutex
 	sent, most := 0, 0
-	s := &deliverytest.Sink{Capabilities: destination.Capabilities{Batch: 1, Parallel: 4}}
+	s := &deliverytest.Sink{Can: destination.Capabilities{Batch: 1, Parallel: 4}}
 	s.Set(func(_ context.Context, messages []destination.Message) []destination.Result {
 		<-time.After(40 * time.Millisecond) // what the other side takes, so that there is time to load more
 		_, loaded := b.Loaded()
@@ -84,7 +84,7 @@ func TestMessagesInHandAreBoundedByTheirSize(t *testing.T) {
 	b.Eventually(t, id, "delivered "+strconv.Itoa(users))
 	mu.Lock()
 	defer mu.Unlock()
-	require.LessOrEqual(t, most, 50+32, "what may be in hand, and a chunk")
+	require.LessOrEqual(t, most, 50+32, "what may be in flight, and a chunk")
 }
 
 // slow answers after a while.
@@ -110,7 +110,7 @@ func TestAChangedConfigurationHoldsWhileARunIsAtWork(t *testing.T) {
 	t.Parallel()
 	const users = 1000 // they take 20 s
 	b := deliverytest.New(t)
-	before, after := &deliverytest.Sink{}, &deliverytest.Sink{Capabilities: destination.Capabilities{Batch: 1, Parallel: 16}}
+	before, after := &deliverytest.Sink{}, &deliverytest.Sink{Can: destination.Capabilities{Batch: 1, Parallel: 16}}
 	id := backlogOf(t, b, before, users)
 	b.Work(t)
 	b.Until(t, "true", func() string { return strconv.FormatBool(before.Tried() > 0) })

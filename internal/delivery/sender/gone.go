@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	becauseRepairing = "the project's database has lost this change and is being repaired: it is sent once the change is restored"
-	becauseLost      = "the project's database lost this change, because it was restored or its mirror was recreated, and the repair did not restore it: " +
+	reasonRepairing = "the project's database has lost this change and is being repaired: it is sent once the change is restored"
+	reasonLost      = "the project's database lost this change, because it was restored or its mirror was recreated, and the repair did not restore it: " +
 		"newer events superseded it, or it came from no message. Compare with the current record, and replay that: authsync destinations replay"
-	becauseGone = "the change is no longer in the project's database: its retention is over, or somebody has removed it from capydb_auth.changes. " +
+	reasonGone = "the change is no longer in the project's database: its retention is over, or somebody has removed it from capydb_auth.changes. " +
 		"The next change is sent; cancel this delivery"
 )
 
@@ -62,11 +62,11 @@ func (s *Sender) gone(ctx context.Context, destinationID uuid.UUID, all []outgoi
 		switch {
 		case !d.isGone:
 		case f.LostTo == nil || d.LastChangeID > *f.LostTo:
-			d.unsent, d.because = outcomeFailed, becauseGone
+			d.unsent, d.reason = outcomeFailed, reasonGone
 		case isRepaired && !hasMoved(d.ID) && !slices.ContainsFunc(d.Coalesced, hasMoved):
-			d.unsent, d.because = outcomeCancelled, becauseLost
+			d.unsent, d.reason = outcomeCancelled, reasonLost
 		default:
-			d.unsent, d.because = outcomeDeferred, becauseRepairing
+			d.unsent, d.reason = outcomeDeferred, reasonRepairing
 		}
 	}
 	return nil
@@ -99,7 +99,7 @@ const lookForRepair = 10 * time.Second
 
 // unsentResult is the result of a delivery without a message.
 func (s *Sender) unsentResult(d outgoing) sent {
-	u := sent{outgoing: d, outcome: d.unsent, result: destination.Result{Outcome: destination.GiveUp, Reason: d.because}}
+	u := sent{outgoing: d, outcome: d.unsent, result: destination.Result{Outcome: destination.GiveUp, Reason: d.reason}}
 	if d.unsent == outcomeDeferred { // by a job of its own, so that others continue
 		u.result.Outcome = destination.Deferred
 		u.aside = d.State != delivery.StateRetrying

@@ -41,7 +41,7 @@ type outgoing struct {
 	message destination.Message
 	isGone  bool   // there is nothing to send: its change cannot be read, or nothing has changed
 	unsent  string // the outcome, if isGone
-	because string // the reason, if isGone
+	reason  string // the reason, if isGone
 
 	traceParent string // of the message that brought the change; empty: not sampled
 }
@@ -78,13 +78,13 @@ func (s *Sender) load(ctx context.Context, to *destcache.Destination, all []read
 	}
 	for i := range loaded {
 		if d := &loaded[i]; !states && d.isUndo() && !d.isGone && len(d.message.Changed) == 0 {
-			d.isGone, d.unsent, d.because = true, outcomeCancelled, becauseUndone
+			d.isGone, d.unsent, d.reason = true, outcomeCancelled, reasonUndone
 		}
 	}
 	return loaded, nil
 }
 
-const becauseUndone = "the record is as it was before its deletion, which was held back: there is nothing to send"
+const reasonUndone = "the record is as it was before its deletion, which was held back: there is nothing to send"
 
 // isUndo reports whether an event stands for a deletion that was held back and what restored the record.
 func (d *readyDelivery) isUndo() bool { return d.FirstChangeID != d.ChangeID }

@@ -29,15 +29,15 @@ type door struct {
 	open   chan struct{}
 	inside chan struct{} // one for each that is held back
 
-	mu     sync.Mutex
-	begun  int
-	inHand int
-	most   int
+	mu       sync.Mutex
+	begun    int
+	inFlight int
+	most     int
 }
 
 func newDoor(first destination.Result) *door {
 	d := &door{first: first, open: make(chan struct{}), inside: make(chan struct{}, 10)}
-	d.Capabilities = destination.Capabilities{Parallel: 4}
+	d.Can = destination.Capabilities{Parallel: 4}
 	d.Set(d.pass)
 	return d
 }
@@ -48,14 +48,14 @@ func (d *door) pass(ctx context.Context, messages []destination.Message) []desti
 	}
 	d.mu.Lock()
 	d.begun++
-	d.inHand++
-	d.most = max(d.most, d.inHand)
+	d.inFlight++
+	d.most = max(d.most, d.inFlight)
 	held := d.begun > 1 || d.first.Outcome == destination.Delivered
 	d.mu.Unlock()
 	defer func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.inHand--
+		d.inFlight--
 	}()
 	if !held {
 		return []destination.Result{d.first}
@@ -166,7 +166,7 @@ func TestWhatIsBeingSentIsNotSentTwiceAtOnce(t *testing.T) {
 	}
 }
 
-// The destination's job has it in hand: cancelled and taken up again, it is the same sending still.
+// The destination's job has it in flight: cancelled and retried, it is still the same attempt.
 func TestWhatARunHasInHandIsNotTakenAgain(t *testing.T) {
 	t.Parallel()
 	b := deliverytest.New(t)

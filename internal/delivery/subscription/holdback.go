@@ -125,8 +125,8 @@ func (w *Withheld) undone(c mirror.FeedChange) (mirror.FeedChange, error) {
 }
 
 const (
-	becauseUndone    = "the record was restored while its deletion was held back: there is nothing to send"
-	becauseCancelled = "the deletion before it was cancelled while it was held back"
+	reasonUndone    = "the record was restored while its deletion was held back: there is nothing to send"
+	reasonCancelled = "the deletion before it was cancelled while it was held back"
 )
 
 // page is what is being chosen of changes for a destination.
@@ -151,8 +151,8 @@ func (p *page) held(c *mirror.FeedChange, d *Delivery) {
 			d.HeldFrom = &w.From
 		}
 		if w.IsCancelled {
-			because := becauseCancelled
-			d.IsCancelled, d.HeldFrom, d.Reason = true, &w.From, &because
+			reason := reasonCancelled
+			d.IsCancelled, d.HeldFrom, d.Reason = true, &w.From, &reason
 		}
 	case c.Kind == record.Deleted && d.Reason == nil && p.Holdback != nil && c.ChangedAt.Add(*p.Holdback).After(p.now):
 		d.HeldFrom = &c.ChangedAt

@@ -182,9 +182,9 @@ func (p *page) choose(filter *cachedFilter, c *mirror.FeedChange) (d Delivery, w
 	}
 	delete(p.withheld, record.Ref{Type: c.RecordType, ID: c.RecordID})
 	if !wanted {
-		because := becauseUndone
+		reason := reasonUndone
 		d = DeliveryOf(c)
-		d.Reason, d.IsCancelled = &because, true
+		d.Reason, d.IsCancelled = &reason, true
 	}
 	d.Withheld, d.IsUndo = &w.ChangeID, true
 	return d, true, nil

@@ -75,7 +75,7 @@ func TestExampleBilling(t *testing.T) {
 	t.Parallel()
 	fake := &billing{customers: map[string]string{"user_2xKq9": "active"}, told: map[string]bool{}}
 	d := example(t, "billing.json", fake)
-	require.False(t, d.Traits().States, "each deletion is told of")
+	require.False(t, d.Capabilities().States, "each deletion is told of")
 
 	result := d.Send(t.Context(), []destination.Message{destinationtest.Updated()})[0]
 	require.Equal(t, destination.Delivered, result.Outcome)
@@ -135,7 +135,7 @@ func TestExampleSegment(t *testing.T) {
 	t.Parallel()
 	fake := &segment{members: map[string]map[string]any{}}
 	d := example(t, "segment.json", fake)
-	require.True(t, d.Traits().States, "only the newest state matters")
+	require.True(t, d.Capabilities().States, "only the newest state matters")
 	metadata := func(plan, consent any) row {
 		return row{"raw": map[string]any{"app_metadata": map[string]any{"plan": plan, "consent": consent}}}
 	}

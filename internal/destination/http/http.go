@@ -97,23 +97,23 @@ func (k Type) New(c destination.Config, d destination.Deps) (destination.Destina
 	if err := destination.DecodeOptions(c.Options, &o); err != nil {
 		return nil, err
 	}
-	h := &api{options: o, now: d.Now, traits: destination.Capabilities{States: o.Latest, Batch: 1, Parallel: parallel}}
+	h := &api{options: o, now: d.Now, capabilities: destination.Capabilities{States: o.Latest, Batch: 1, Parallel: parallel}}
 	if h.now == nil {
 		h.now = time.Now
 	}
-	if err := cmp.Or(h.setSecrets(c.Secrets), h.setRequests(d), h.setStatuses(), o.Limit.Apply(&h.traits, c, httpsend.Class)); err != nil {
+	if err := cmp.Or(h.setSecrets(c.Secrets), h.setRequests(d), h.setStatuses(), o.Limit.Apply(&h.capabilities, c, httpsend.Class)); err != nil {
 		return nil, err
 	}
-	h.sender = httpsend.NewSender(d, h.traits.Account != "", k.AttemptTime)
+	h.sender = httpsend.NewSender(d, h.capabilities.Account != "", k.AttemptTime)
 	return h, nil
 }
 
 // api is a configured destination.
 type api struct {
-	options  Options
-	traits   destination.Capabilities
-	requests map[string]*request
-	outcomes outcomes
+	options      Options
+	capabilities destination.Capabilities
+	requests     map[string]*request
+	outcomes     outcomes
 	// secrets are the values; masked has the same names, for previews.
 	secrets, masked map[string]any
 	hidden          []string
@@ -145,8 +145,8 @@ func (h *api) setSecrets(s destination.Secrets) error {
 	return nil
 }
 
-// Traits implements destination.Destination.
-func (h *api) Traits() destination.Capabilities { return h.traits }
+// Capabilities implements destination.Destination.
+func (h *api) Capabilities() destination.Capabilities { return h.capabilities }
 
 // Send sends messages, one request each.
 func (h *api) Send(ctx context.Context, messages []destination.Message) []destination.Result {

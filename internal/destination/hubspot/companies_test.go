@@ -226,10 +226,10 @@ func TestCompanyOptions(t *testing.T) {
 			require.ErrorContains(t, err, c.says)
 		})
 	}
-	traits := open(t, "http://hubspot.example", withCompanies(""), destination.Deps{}).Traits()
-	require.Equal(t, []record.Type{record.User, record.Organization, record.Membership}, traits.RecordTypes)
-	require.True(t, traits.Organizations)
-	require.False(t, open(t, "http://hubspot.example", `{}`, destination.Deps{}).Traits().Organizations)
+	capabilities := open(t, "http://hubspot.example", withCompanies(""), destination.Deps{}).Capabilities()
+	require.Equal(t, []record.Type{record.User, record.Organization, record.Membership}, capabilities.RecordTypes)
+	require.True(t, capabilities.Organizations)
+	require.False(t, open(t, "http://hubspot.example", `{}`, destination.Deps{}).Capabilities().Organizations)
 }
 
 // A missing scope pauses the destination and is named, whichever request it is that lacks it.

@@ -121,9 +121,9 @@ type hubspot struct {
 	now         func() time.Time
 }
 
-// Traits implements destination.Destination: states, in batches, within the portal's limits. The account is
+// Capabilities implements destination.Destination: states, in batches, within the portal's limits. The account is
 // the portal number, or the token if that is not given; then a new token starts with fresh limits for a day.
-func (h *hubspot) Traits() destination.Capabilities {
+func (h *hubspot) Capabilities() destination.Capabilities {
 	portal := string(h.PortalID)
 	if portal == "" {
 		portal = h.token

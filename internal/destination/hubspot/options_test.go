@@ -76,7 +76,7 @@ func TestDocumentedOptions(t *testing.T) {
 	example := regexp.MustCompile("(?s)```json\n(.*?)```").FindSubmatch(page)
 	require.NotEmpty(t, example)
 	d := open(t, "http://hubspot.example", string(example[1]), destination.Deps{})
-	require.Equal(t, 190, d.Traits().Limits["api"].Requests)
+	require.Equal(t, 190, d.Capabilities().Limits["api"].Requests)
 
 	known, err := json.Marshal(map[string]string{"no_such_option": ""})
 	require.NoError(t, err)

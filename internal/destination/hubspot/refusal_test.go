@@ -195,21 +195,21 @@ func TestPreview(t *testing.T) {
 
 func TestTraits(t *testing.T) {
 	t.Parallel()
-	traits := func(options string) destination.Capabilities {
-		return open(t, "http://hubspot.example", options, destination.Deps{}).Traits()
+	capabilities := func(options string) destination.Capabilities {
+		return open(t, "http://hubspot.example", options, destination.Deps{}).Capabilities()
 	}
-	plain := traits(`{}`)
+	plain := capabilities(`{}`)
 	require.True(t, plain.States)
 	require.Equal(t, 100, plain.Batch)
 	require.Equal(t, destination.Limit{Requests: 100, Per: 10 * time.Second, Daily: 250_000}, plain.Limits["api"])
 	require.Equal(t, destination.Limit{Requests: 190, Per: 10 * time.Second, Daily: 650_000, Zone: "Europe/Berlin"},
-		traits(`{"tier": "professional", "time_zone": "Europe/Berlin"}`).Limits["api"])
+		capabilities(`{"tier": "professional", "time_zone": "Europe/Berlin"}`).Limits["api"])
 	require.Equal(t, destination.Limit{Requests: 250, Per: 10 * time.Second, Daily: 1_000_000},
-		traits(`{"tier": "enterprise", "requests_per_10s": 250}`).Limits["api"])
+		capabilities(`{"tier": "enterprise", "requests_per_10s": 250}`).Limits["api"])
 
 	require.NotContains(t, plain.Account, hubspottest.Token)
-	require.Equal(t, plain.Account, traits(`{"missing": "skip"}`).Account, "destinations with one token share its limits")
-	require.NotEqual(t, plain.Account, traits(`{"portal_id": "123"}`).Account)
+	require.Equal(t, plain.Account, capabilities(`{"missing": "skip"}`).Account, "destinations with one token share its limits")
+	require.NotEqual(t, plain.Account, capabilities(`{"portal_id": "123"}`).Account)
 
 	require.Equal(t, "hubspot", hubspot.Type{}.Name())
 	require.Equal(t, []string{"access_token"}, hubspot.Type{}.SecretNames())

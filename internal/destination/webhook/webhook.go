@@ -72,11 +72,11 @@ func (k Type) New(c destination.Config, d destination.Deps) (destination.Destina
 	if err := destination.DecodeOptions(c.Options, &o); err != nil {
 		return nil, err
 	}
-	w := &webhook{options: o, now: d.Now, traits: destination.Capabilities{Batch: 1, Parallel: parallel}}
+	w := &webhook{options: o, now: d.Now, capabilities: destination.Capabilities{Batch: 1, Parallel: parallel}}
 	if w.now == nil {
 		w.now = time.Now
 	}
-	if err := cmp.Or(w.setTarget(d), w.setKeys(c.Secrets), o.Limit.Apply(&w.traits, c, httpsend.Class)); err != nil {
+	if err := cmp.Or(w.setTarget(d), w.setKeys(c.Secrets), o.Limit.Apply(&w.capabilities, c, httpsend.Class)); err != nil {
 		return nil, err
 	}
 	if o.Payload != "" {
@@ -92,18 +92,18 @@ func (k Type) New(c destination.Config, d destination.Deps) (destination.Destina
 		secrets = append(secrets, secret, strings.TrimPrefix(secret, "whsec_"))
 	}
 	w.mask = destination.NewMask(secrets...)
-	w.sender = httpsend.NewSender(d, w.traits.Account != "", k.AttemptTime)
+	w.sender = httpsend.NewSender(d, w.capabilities.Account != "", k.AttemptTime)
 	return w, nil
 }
 
 type webhook struct {
-	options Options
-	traits  destination.Capabilities
-	keys    []key // newest first
-	payload *jq.Expression
-	mask    destination.Mask
-	sender  *httpsend.Sender
-	now     func() time.Time
+	options      Options
+	capabilities destination.Capabilities
+	keys         []key // newest first
+	payload      *jq.Expression
+	mask         destination.Mask
+	sender       *httpsend.Sender
+	now          func() time.Time
 }
 
 // key signs until a time; the zero time means without end.
@@ -171,8 +171,8 @@ func parseKey(field, secret string) ([]byte, error) {
 	return bytes, nil
 }
 
-// Traits implements destination.Destination.
-func (w *webhook) Traits() destination.Capabilities { return w.traits }
+// Capabilities implements destination.Destination.
+func (w *webhook) Capabilities() destination.Capabilities { return w.capabilities }
 
 // Send sends messages, one request each.
 func (w *webhook) Send(ctx context.Context, messages []destination.Message) []destination.Result {

@@ -91,7 +91,7 @@ func setupWith(t *testing.T, after func() error, change func(*apply.Config)) *te
 		control: pgtest.Control(t), project: pgtest.Project(t),
 		projectID: uuid.New(), awayID: uuid.New(), goneID: uuid.New(), refreshes: &refreshes{},
 	}
-	_, err := b.control.Exec(t.Context(), `CREATE TABLE wishes (project_id uuid, provider text, user_id text)`)
+	_, err := b.control.Exec(t.Context(), `CREATE TABLE requested (project_id uuid, provider text, user_id text)`)
 	require.NoError(t, err)
 	// As at the start of every process: partitions are made before deliveries come.
 	require.NoError(t, inbox.Maintain(t.Context(), b.control))

@@ -21,7 +21,7 @@ func TestUpdatesWithinASecondAreSettledByReading(t *testing.T) {
 	type message struct{ body, outcome, reason string }
 	for name, c := range map[string]struct {
 		messages []message
-		wishes   []string
+		requests []string
 	}{
 		"TheNewerOneFirst": {[]message{
 			{hook("created", "u", "a", "10:00:00.000"), inbox.Applied, ""},
@@ -66,7 +66,7 @@ func TestUpdatesWithinASecondAreSettledByReading(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, m.reason, b.eventually(t, id, 0, m.outcome))
 			}
-			require.Equal(t, c.wishes, b.refreshRequests(t))
+			require.Equal(t, c.requests, b.refreshRequests(t))
 		})
 	}
 

@@ -20,7 +20,7 @@ import (
 type refreshes struct {
 	mu       sync.Mutex
 	possible []error // of the next calls
-	failing  []error // of the next wishes, after they were noted in the transaction
+	failing  []error // of the next requests, after they were noted in the transaction
 }
 
 func (r *refreshes) Possible(context.Context, uuid.UUID, string) error { return r.take(&r.possible) }
@@ -28,7 +28,7 @@ func (r *refreshes) Possible(context.Context, uuid.UUID, string) error { return 
 // Request writes into the caller's transaction, so that what is rolled back is not seen.
 func (r *refreshes) Request(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, providerName string, userIDs []string) error {
 	for _, id := range userIDs {
-		if _, err := tx.Exec(ctx, `INSERT INTO wishes VALUES ($1, $2, $3)`, projectID, providerName, id); err != nil {
+		if _, err := tx.Exec(ctx, `INSERT INTO requested VALUES ($1, $2, $3)`, projectID, providerName, id); err != nil {
 			return err
 		}
 	}
@@ -54,7 +54,7 @@ func (r *refreshes) say(possible, failing []error) {
 
 func (b *testBundle) refreshRequests(t *testing.T) []string {
 	t.Helper()
-	rows, err := b.control.Query(t.Context(), `SELECT provider || ' ' || user_id FROM wishes`)
+	rows, err := b.control.Query(t.Context(), `SELECT provider || ' ' || user_id FROM requested`)
 	require.NoError(t, err)
 	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
@@ -91,7 +91,7 @@ func TestAnEntryIsIgnoredWhereUsersCannotBeRead(t *testing.T) {
 	require.Empty(t, b.refreshRequests(t))
 }
 
-// The outcome and the wish are one commit: trouble before it leaves neither.
+// The outcome and the request are one commit: trouble before it leaves neither.
 func TestAWishAndItsOutcomeAreOneCommit(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

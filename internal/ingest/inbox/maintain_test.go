@@ -203,7 +203,7 @@ func TestRetentionDropsFinishedDaysOnly(t *testing.T) {
 	}
 	finished := stored(t, in, at("2026-08-01 10:00:00"))
 	exec(t, pool, `INSERT INTO authsync.projects (id, name, database_url_sealed) VALUES ($1, 'shop', '')`, finished.ProjectID)
-	// Failed for good, and pending in a project that is gone: they hold no day.
+	// Finally failed, and pending in a project that is gone: they hold no day.
 	forGood := stored(t, in, at("2026-08-01 11:00:00"))
 	forGood.Outcome = inbox.Failed
 	stored(t, in, at("2026-08-01 12:00:00"), func(d *inbox.Message) { d.ProjectID = uuid.New() })

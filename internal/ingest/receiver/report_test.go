@@ -107,7 +107,7 @@ func TestRefusedRequestIsNoted(t *testing.T) {
 		}, 404, "integration_missing", "no integration"},
 		// Whoever knows the URL could have a row for each of these names otherwise.
 		"NoIntegrationOfOnesOwn": {"custom:unknown", func(_ *testing.T, _ *bundle, r *http.Request) {
-			r.URL.Path = strings.Replace(r.URL.Path, "custom:unknown", "custom:made-up", 1)
+			r.URL.Path = strings.Replace(r.URL.Path, "custom:unknown", "custom:invented", 1)
 		}, 404, "integration_missing", "no integration with custom:made_up"},
 	} {
 		t.Run(name, func(t *testing.T) {

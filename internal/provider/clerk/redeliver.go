@@ -27,7 +27,7 @@ var (
 )
 
 // What Svix's API has (its OpenAPI definition and Go models, 2026-08): GET endpoint/ID/msg lists the messages of an endpoint
-// by the status of their delivery; POST endpoint/ID/recover sends those that failed for good again, and
+// by the status of their delivery; POST endpoint/ID/recover sends those that finally failed again, and
 // POST endpoint/ID/replay-missing those that were never tried, as while the endpoint was disabled. Both run in the background.
 const (
 	svixFailed = 2 // the status of a message whose attempts have all failed
@@ -122,7 +122,7 @@ func (e *endpoint) address() string {
 	return u.Host + u.EscapedPath()
 }
 
-// countFailed counts the messages that failed for good, without their content.
+// countFailed counts the messages that finally failed, without their content.
 func (s *watched) countFailed(ctx context.Context, result *userapi.RedeliveryStream, r userapi.RedeliverRequest) error {
 	const what = "list the failed messages"
 	query := url.Values{

@@ -108,7 +108,7 @@ func (r *run) changes(ctx context.Context) (idle bool, err error) {
 	if err != nil {
 		return false, inSource(err)
 	}
-	// The clone's database is another one, or went back in time; or the source's mirror was made anew.
+	// The clone's database is another one, or went back in time; or the source's mirror was recreated.
 	if known == nil || known.SourceID != r.source || known.SourceEpoch != origin.Epoch {
 		return false, r.commit(ctx, phaseBegin, nil)
 	}

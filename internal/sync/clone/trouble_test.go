@@ -90,7 +90,7 @@ func TestCloneThatMoves(t *testing.T) {
 	b.same(t)
 }
 
-// Of a source whose mirror was made anew, the ids of changes mean nothing: the clone is copied once more, and its feed goes on.
+// Of a source whose mirror was recreated, the ids of changes mean nothing: the clone is copied once more, and its feed goes on.
 func TestSourceMadeAnew(t *testing.T) {
 	t.Parallel()
 	b := setup(t, "following", 2)

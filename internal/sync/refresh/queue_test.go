@@ -89,7 +89,7 @@ func TestAWishDuringTheRequestNeedsAnother(t *testing.T) {
 	require.Equal(t, 2, perUser(tenant, 1), "one for all five")
 }
 
-// A wish whose transaction has not committed when the job looks for the last time.
+// A request whose transaction has not committed when the job looks for the last time.
 func TestTheJobDoesNotEndBesideAWish(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -118,7 +118,7 @@ func TestTheJobDoesNotEndBesideAWish(t *testing.T) {
 	require.Equal(t, 1, perUser(tenant, 1))
 }
 
-// Wishes come from many processes, and the job ends between any two of them.
+// Requests come from many processes, and the job ends between any two of them.
 func TestNoWishIsLostWhereJobsEnd(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -309,7 +309,7 @@ func TestRefreshesWaitForCredentials(t *testing.T) {
 }
 
 // A user who cannot be read, or not be written, is tried again alone, and given up
-// in the end; the others go in. Another wish begins anew.
+// in the end; the others go in. Another request starts again.
 func TestOneUserInTroubleHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

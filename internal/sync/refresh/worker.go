@@ -175,14 +175,14 @@ func (r *run) work(ctx context.Context) error {
 		return r.end(ctx)
 	}
 	for until := time.Now().Add(sliceLength); time.Now().Before(until); {
-		wishes, err := r.next(ctx)
+		requests, err := r.next(ctx)
 		if err != nil {
 			return err
 		}
-		if len(wishes) == 0 {
+		if len(requests) == 0 {
 			return r.finish(ctx)
 		}
-		if err := r.refresh(ctx, wishes); err != nil {
+		if err := r.refresh(ctx, requests); err != nil {
 			return err
 		}
 	}
@@ -194,15 +194,15 @@ func (r *run) next(ctx context.Context) ([]refreshRequest, error) {
 	if err != nil {
 		return nil, errors.Join(errControl, err)
 	}
-	wishes, err := pgx.CollectRows(rows, pgx.RowToStructByName[refreshRequest])
+	requests, err := pgx.CollectRows(rows, pgx.RowToStructByName[refreshRequest])
 	if err != nil {
 		return nil, errors.Join(errControl, err)
 	}
-	return wishes, nil
+	return requests, nil
 }
 
 // refresh reads users, updates the mirror, and settles their requests.
-func (r *run) refresh(ctx context.Context, wishes []refreshRequest) error {
+func (r *run) refresh(ctx context.Context, requests []refreshRequest) error {
 	args := r.job.Args
 	opened, err := r.config.Accounts.Open(ctx, args.ProjectID, args.Provider)
 	if err != nil {
@@ -213,9 +213,9 @@ func (r *run) refresh(ctx context.Context, wishes []refreshRequest) error {
 		Type: record.User, Account: opened, Mirror: r.config.Mirror, ProjectID: args.ProjectID, Provider: args.Provider,
 		Kind: provider.KindRefresh, RunID: uuid.NewString(), Time: r.config.ReadTime,
 	}
-	ids, byID := make([]string, len(wishes)), make(map[string]refreshRequest, len(wishes))
-	for i, wish := range wishes {
-		ids[i], byID[wish.UserID] = wish.UserID, wish
+	ids, byID := make([]string, len(requests)), make(map[string]refreshRequest, len(requests))
+	for i, request := range requests {
+		ids[i], byID[request.UserID] = request.UserID, request
 	}
 	answers, failed := reader.Read(ctx, ids)
 	if errors.Is(failed, errSlow) && len(answers) > 0 {
@@ -248,27 +248,27 @@ func aboutNoUser(answers []Answer) error {
 }
 
 // settle deletes the satisfied requests and defers the others.
-func (r *run) settle(ctx context.Context, wishes map[string]refreshRequest, answers []Answer, results []mirror.Result) error {
+func (r *run) settle(ctx context.Context, requests map[string]refreshRequest, answers []Answer, results []mirror.Result) error {
 	n := len(answers)
 	if n == 0 {
 		return nil
 	}
-	ids, asked, problems := make([]string, n), make([]int64, n), make([]string, n)
+	ids, counts, problems := make([]string, n), make([]int64, n), make([]string, n)
 	pauses, givesUp, deferred := make([]float64, n), make([]bool, n), make([]bool, n) // pauses in seconds
 	for i := range answers {
-		wish := wishes[answers[i].ID]
-		ids[i], asked[i] = wish.UserID, wish.RequestCount
+		request := requests[answers[i].ID]
+		ids[i], counts[i] = request.UserID, request.RequestCount
 		if err := cmp.Or(answers[i].Err, results[i].Err); err != nil {
 			problems[i] = pgdb.Describe(err)
-			givesUp[i] = wish.Attempts+1 >= maxAttempts
-			pauses[i] = r.config.Retry(firstPause << min(wish.Attempts, maxAttempts)).Seconds()
+			givesUp[i] = request.Attempts+1 >= maxAttempts
+			pauses[i] = r.config.Retry(firstPause << min(request.Attempts, maxAttempts)).Seconds()
 		} else if results[i].Outcome == mirror.OutcomeDeferred { // costs no attempt, however often
 			problems[i], deferred[i] = results[i].Reason, true
 			pauses[i] = r.config.Retry(deferralPause).Seconds()
 		}
 	}
 	args := r.job.Args
-	if _, err := r.config.Pool.Exec(ctx, settleRequests, args.ProjectID, args.Provider, ids, asked, problems, pauses, givesUp, deferred); err != nil {
+	if _, err := r.config.Pool.Exec(ctx, settleRequests, args.ProjectID, args.Provider, ids, counts, problems, pauses, givesUp, deferred); err != nil {
 		return errors.Join(errControl, err)
 	}
 	r.progressed = true

@@ -179,7 +179,7 @@ const (
 // noticeOfLoss is the notice shown on each of the project's destinations.
 func noticeOfLoss(at time.Time) string {
 	return "The project's database had lost changes, which was noticed at " + at.UTC().Format("2006-01-02 15:04Z") + ". They are brought back, and " +
-		"what this destination had been told of is not sent again. Users that are read from their provider meanwhile are not sent either, if " +
+		"what was delivered to this destination is not sent again. Users that are read from their provider meanwhile are not sent either, if " +
 		"they are older than that: authsync destinations replay sends them"
 }
 

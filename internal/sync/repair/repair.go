@@ -101,7 +101,7 @@ func Of(ctx context.Context, db querier, projectID uuid.UUID, limit int) ([]Repa
 func (r *Repair) What() string {
 	at := r.FoundAt.UTC().Format("2006-01-02 15:04Z")
 	if r.Cause == Recreated || r.LostSince == nil {
-		return "its mirror was made anew, which was noticed at " + at
+		return "its mirror was recreated, which was noticed at " + at
 	}
 	return fmt.Sprintf("its mirror had lost what was applied since %s, which was noticed at %s", r.LostSince.Add(margin).UTC().Format("2006-01-02 15:04Z"), at)
 }

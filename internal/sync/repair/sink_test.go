@@ -37,7 +37,7 @@ func (s *sink) Name() string                            { return "webhook" }
 func (s *sink) SecretNames() []string                   { return nil }
 func (s *sink) NewSecret() (_, _ string, ok bool)       { return "", "", false }
 func (s *sink) SendsSecretsTo(json.RawMessage) []string { return nil }
-func (s *sink) Traits() destination.Capabilities {
+func (s *sink) Capabilities() destination.Capabilities {
 	return destination.Capabilities{States: s.states, Batch: 1, Parallel: 4}
 }
 

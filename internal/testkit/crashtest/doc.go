@@ -2,7 +2,7 @@
 // and looks whether a promise broke: what was answered with 2xx has its effect
 // exactly once, and every change arrives at the destination. It walks the whole road of a webhook
 // (provider → receiver → inbox → applier → mirror → outbox → destination) with real processes, and
-// holds nothing but tests. Beside it, two servers keep the contacts of a made-up CRM in step with users,
+// holds nothing but tests. Beside it, two servers keep the contacts of a simulated CRM in step with users,
 // while it fails and they die.
 //
 //	go test ./internal/testkit/crashtest -v                     about a hundred seconds

@@ -31,7 +31,7 @@ type load struct {
 
 	mu    sync.Mutex
 	acked map[string]bool // by event id
-	bad   []string        // answers that give up an event for good
+	bad   []string        // answers that finally give up an event
 }
 
 func newLoad(s *server, projectID string, credentials map[string]provider.Credentials) *load {

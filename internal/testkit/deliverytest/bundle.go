@@ -222,7 +222,7 @@ func (b *Bundle) Add(tb testing.TB, name string, s *Sink) uuid.UUID {
 // AddFrom is Add with a condition and a beginning.
 func (b *Bundle) AddFrom(tb testing.TB, name string, s *Sink, condition *string, from admin.From) uuid.UUID {
 	tb.Helper()
-	s.Capabilities.Batch, s.Capabilities.Parallel = max(s.Capabilities.Batch, 1), max(s.Capabilities.Parallel, 1)
+	s.Can.Batch, s.Can.Parallel = max(s.Can.Batch, 1), max(s.Can.Parallel, 1)
 	return b.AddWith(tb, name, s, condition, from)
 }
 

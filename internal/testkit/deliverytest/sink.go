@@ -12,8 +12,8 @@ import (
 
 // Sink is a destination in memory, and its type.
 type Sink struct {
-	Capabilities destination.Capabilities
-	Deps         destination.Deps // what it was made with
+	Can  destination.Capabilities
+	Deps destination.Deps // what it was made with
 	// Answer says what happens to messages; nil: all are delivered.
 	Answer Answer
 
@@ -34,8 +34,8 @@ func (s *Sink) NewSecret() (_, _ string, ok bool) { return "", "", false }
 // SendsSecretsTo returns nothing.
 func (s *Sink) SendsSecretsTo(json.RawMessage) []string { return nil }
 
-// Traits returns its Capabilities.
-func (s *Sink) Traits() destination.Capabilities { return s.Capabilities }
+// Capabilities returns what it can.
+func (s *Sink) Capabilities() destination.Capabilities { return s.Can }
 
 // Results are n results: all delivered.
 func (s *Sink) Results(n int) []destination.Result { return make([]destination.Result, n) }

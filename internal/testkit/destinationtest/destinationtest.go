@@ -73,7 +73,7 @@ func (s Suite) config(url string) destination.Config {
 
 // messages are as many as one Send takes, though not more than five, each about another record.
 func (s Suite) messages(d destination.Destination) []destination.Message {
-	messages := make([]destination.Message, min(d.Traits().Batch, 5))
+	messages := make([]destination.Message, min(d.Capabilities().Batch, 5))
 	for i := range messages {
 		id := "user_" + strings.Repeat("x", i+1)
 		messages[i] = s.about(id, int64(i+1), record.Created, nil, Row{"email": id + "@example.com"})
@@ -137,15 +137,15 @@ func (s Suite) testType(t *testing.T) {
 	require.Equal(t, strings.ToLower(s.Type.Name()), s.Type.Name())
 	d, err := s.Type.New(s.config("https://app.example.com"), destination.Deps{})
 	require.NoError(t, err, "nothing but a configuration is needed to check it")
-	traits := d.Traits()
-	require.GreaterOrEqual(t, traits.Batch, 1)
-	require.GreaterOrEqual(t, traits.Parallel, 1)
-	require.Equal(t, len(traits.Limits) > 0, traits.Account != "", "limits belong to an account")
-	for class, limit := range traits.Limits {
+	capabilities := d.Capabilities()
+	require.GreaterOrEqual(t, capabilities.Batch, 1)
+	require.GreaterOrEqual(t, capabilities.Parallel, 1)
+	require.Equal(t, len(capabilities.Limits) > 0, capabilities.Account != "", "limits belong to an account")
+	for class, limit := range capabilities.Limits {
 		require.NotEmpty(t, class)
 		require.True(t, limit.Requests > 0 && limit.Per > 0 || limit.Daily > 0, "%s limits nothing", class)
 	}
-	mustHide(t, s.config(""), traits.Account)
+	mustHide(t, s.config(""), capabilities.Account)
 	for name, secret := range s.config("").Secrets.Values {
 		require.GreaterOrEqual(t, len(secret), minSecret, "the suite needs a longer secret %s", name)
 	}

@@ -145,7 +145,7 @@ func (s Suite) testLimits(t *testing.T) {
 		l := &limiter{}
 		o := s.open(t, s.Server())
 		d, config := s.destination(t, o.URL, destination.Deps{Limiter: l})
-		require.NotEmpty(t, d.Traits().Limits, "the configuration of the suite has a limit")
+		require.NotEmpty(t, d.Capabilities().Limits, "the configuration of the suite has a limit")
 		s.mustAll(t, d, config, t.Context(), destination.Delivered)
 		requests, _ := o.seen()
 		require.Equal(t, requests, l.taken)
