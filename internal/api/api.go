@@ -4,6 +4,9 @@
 //
 // docs/openapi.yaml describes it; a test holds the two together. Every answer
 // is JSON, every error an RFC 9457 document whose detail names what to do.
+//
+// A call that the process dies in is whole or was never made in each of our databases; its row in the
+// audit log stays pending. A POST with an Idempotency-Key can be sent again.
 package api
 
 import (

@@ -7,7 +7,7 @@
 //	               └───────── directory ────────┘
 //
 // On shutdown it accepts no new requests, answers the current ones, commits the last messages,
-// waits for running jobs and closes the connections. Whatever a kill interrupts is either
+// waits for running jobs and closes the connections. If the process dies, whatever it was doing is either
 // unacknowledged, so that its sender retries, or a job in the database, which another process takes
 // over.
 package app

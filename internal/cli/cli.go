@@ -6,6 +6,9 @@
 // Output: people get aligned tables, --json gives the same data to scripts.
 // Errors are one line, "authsync: what went wrong: what to do", or with --json a problem
 // document. The exit status is 0 only on success, 2 for a command that was spelled wrong and for a plan that differs, otherwise 1.
+//
+// A command that is interrupted or dies leaves the server's work as it is: the same command attaches
+// to a run that goes on, or does again what was not done.
 package cli
 
 import (

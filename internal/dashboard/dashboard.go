@@ -23,6 +23,8 @@
 // A session is a cookie with the encrypted id of the key. Each request checks that the key is still valid, so revoking
 // it ends all its sessions at once.
 //
+// The server keeps nothing of a session: if the process dies, another one serves the next page.
+//
 // # What retry, cancel and delete do to our jobs
 //
 // None of them loses an event, a change or a user, because a job only refers to rows stored elsewhere. If

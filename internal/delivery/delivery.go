@@ -38,7 +38,7 @@
 // # What a crash leaves
 //
 // A destination's cursor moves in the transaction that makes the deliveries. A result is recorded after
-// the message was sent, so a crash in between sends it again with the same id. An idle job ends in a
+// the message was sent: if the process dies in between, it is sent again with the same id. An idle job ends in a
 // transaction that also checks for new requests (authsync.finish_if_idle).
 package delivery
 

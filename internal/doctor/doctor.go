@@ -2,6 +2,8 @@
 // says for each fault what to do next. It changes nothing. A check is one function that checks one
 // thing; checks.go lists them in the order in which doctor prints them. To add one, write
 // check_NAME.go and add a line there.
+//
+// It keeps nothing: a doctor that dies is started again.
 package doctor
 
 import (

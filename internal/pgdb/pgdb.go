@@ -7,6 +7,8 @@
 //     a job snoozes without using up an attempt.
 //   - Retryable: the same transaction may succeed if it is run again immediately.
 //   - anything else: the statement or its data is wrong; a retry changes nothing.
+//
+// If the process dies, PostgreSQL rolls back what was not committed.
 package pgdb
 
 import (

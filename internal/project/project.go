@@ -7,6 +7,9 @@
 //	api, cli ──▶ Store ──▶ tables ──(trigger)──▶ directory_version
 //	                          │                          │ polled
 //	receiver, applier ◀── Directory ◀── reload ◀─────────┘
+//
+// Each change of the Store is one transaction. The Directory has nothing of its own: if the process
+// dies, the next one loads it before it takes requests.
 package project
 
 import (

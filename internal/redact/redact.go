@@ -5,6 +5,8 @@
 //
 // It stands beside the road of a webhook: package app puts Handler behind its logger and
 // Middleware around all jobs, so that no station has to remember.
+//
+// It keeps nothing that could be lost if the process dies.
 package redact
 
 import (

@@ -12,6 +12,9 @@
 //
 // Up and Down take a session-level advisory lock, so any number of processes may call them at the
 // same time; they therefore need a direct connection, not a transaction pooler.
+//
+// If the process dies during a migration, the version stays marked as dirty, and the next run says how to find out
+// whether it was applied. All of sql/ is applied, or none of it.
 package schema
 
 import (

@@ -3,6 +3,8 @@
 //
 // A built destination takes permits of its account's rate limits, which all processes share through
 // authsync.rate_limits. The cache itself is of one process, and nothing depends on it: what is missing is built again.
+//
+// If the process dies, permits that it took stay taken for as long as the limit says.
 package destcache
 
 import (

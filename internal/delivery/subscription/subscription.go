@@ -2,6 +2,9 @@
 // destination whose filter keeps costing workers. The relay asks it about new changes, a replay about past ones.
 //
 // It changes nothing but the state of such a destination, in a transaction of the caller's.
+//
+// If the process dies, neither the deliveries nor the cursor have moved, and the next run decides the
+// same.
 package subscription
 
 import (

@@ -8,6 +8,8 @@
 //
 //	receiver ─▶ Add ─▶ counts of this second ─▶ one statement ─▶ authsync.rejected_requests
 //	                   (bounded)                                 (the newest 100 each)
+//
+// If the process dies, the counts of the last second are lost.
 package rejections
 
 import (

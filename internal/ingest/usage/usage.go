@@ -2,6 +2,8 @@
 // outside the receiver's transactions, which would otherwise all wait for a project's row: each
 // process adds up in memory, writes its sums every few seconds, and reads those of all processes. A
 // quota is therefore exact to within a few seconds.
+//
+// If the process dies, what it had not written yet is missing in the sums.
 package usage
 
 import (

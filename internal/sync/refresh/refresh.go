@@ -8,6 +8,9 @@
 // It serves `authsync refresh`, log stream entries, and the last phase of a reconcile:
 //
 //	clocks of the mirror ──▶ provider: one request a record ──▶ decode ──▶ compare ──▶ apply
+//
+// Requests are rows that go when their answer is in the mirror. If the process dies in between, the
+// job is rescued and reads the record again.
 package refresh
 
 import (

@@ -15,6 +15,9 @@
 // Every event is applied exactly once, because the mirror's ledger knows the events it still has.
 // Time determines which were lost: the mirror records when its last call began, and everything that
 // became final since then, plus a few minutes because clocks differ, is applied again.
+//
+// The step that a repair has reached is committed with what the step did. If the process dies, the job
+// is rescued and goes on there.
 package repair
 
 import (

@@ -122,3 +122,32 @@ func TestEveryDestinationTypeIsKnown(t *testing.T) {
 		require.ElementsMatch(t, registry.Names(), names, file)
 	}
 }
+
+// Whoever opens a package that works with a database or with jobs learns from its comment what a crash leaves.
+func TestPackageCommentsSayWhatACrashLeaves(t *testing.T) {
+	t.Parallel()
+	comments, durable := make(map[string]string), make(map[string]bool)
+	require.NoError(t, filepath.WalkDir(filepath.Join(root, "internal"), func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && (entry.Name() == "testkit" || entry.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		comments[filepath.Dir(path)] += file.Doc.Text()
+		for _, imported := range file.Imports {
+			if strings.HasPrefix(imported.Path.Value, `"github.com/jackc/pgx/v5`) || strings.HasPrefix(imported.Path.Value, `"github.com/riverqueue/river`) {
+				durable[filepath.Dir(path)] = true
+			}
+		}
+		return nil
+	}))
+	require.Greater(t, len(durable), 30)
+	for dir := range durable {
+		require.Regexp(t, `(?i)\b(dies|died|killed)\b`, comments[dir], "%s: say in the comment of the package what is left if the process dies", dir)
+	}
+}

@@ -5,6 +5,9 @@
 // process, so it is not a single snapshot: it misses users created during the walk with an id
 // before its place. A user that User does not find is certainly gone; one that a walk missed need
 // not be.
+//
+// It keeps nothing either: the position of a walk is its caller's, who continues it if the process
+// dies.
 package sqlsource
 
 import (
