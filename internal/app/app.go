@@ -91,6 +91,7 @@ type App struct {
 	vital      *pgxpool.Pool // of the directory and of /readyz
 	people     *pgxpool.Pool // of the management API
 	keyring    *seal.Keyring
+	keys       *keys
 	directory  *project.Directory
 	databases  *tenantdb.Databases
 	mirrors    *mirror.Mirrors
@@ -218,7 +219,12 @@ func (a *App) startPool(ctx context.Context) (_ stopFunc, err error) {
 		closeAll()
 		return nil, err
 	}
+	a.keys = &keys{own: a.keyring.IDs(), log: a.log, fit: newRecent(func(ctx context.Context) (project.Fit, error) {
+		return project.FitOf(ctx, a.vital, a.keyring)
+	})}
+	a.health.lag = newRecent(lagOf(a.vital))
 	a.health.parts = append(a.health.parts, databaseParts(a.vital, a.log)...)
+	a.health.parts = append(a.health.parts, part{"encryption_key", a.keys.check})
 	return func(context.Context) error { closeAll(); return nil }, nil
 }
 

@@ -21,6 +21,7 @@ const readyTimeout = 2 * time.Second
 type health struct {
 	log      *slog.Logger
 	parts    []part
+	lag      *recent[float64]
 	stopping atomic.Bool
 }
 
@@ -41,6 +42,9 @@ func (h *health) healthz(w http.ResponseWriter, _ *http.Request) {
 type readiness struct {
 	Status string            `json:"status"` // ready or not_ready
 	Parts  map[string]string `json:"parts"`  // ok, or the problem, by part
+	// LagSeconds is how long the oldest message has waited to be applied, in whichever process. It decides nothing: receivers
+	// that leave the balancer because of a backlog would lose the messages that follow.
+	LagSeconds *float64 `json:"lag_seconds"` // null: not known
 }
 
 // readyz reports whether to send requests here: 200, or 503 with the parts that are not ready.
@@ -58,6 +62,9 @@ func (h *health) readyz(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		answer.Parts[p.name] = "ok"
+	}
+	if seconds, err := h.lag.get(ctx); err == nil {
+		answer.LagSeconds = &seconds
 	}
 	if h.stopping.Load() {
 		fail("process", "is stopping")

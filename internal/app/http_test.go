@@ -203,7 +203,14 @@ func TestListenSaysThatThePortIsTaken(t *testing.T) {
 
 func TestReadyzNamesThePartThatIsNotReady(t *testing.T) {
 	t.Parallel()
-	h := &health{log: slog.New(slog.DiscardHandler), parts: []part{
+	known := true
+	lag := newRecent(func(context.Context) (float64, error) {
+		if !known {
+			return 0, errors.New("no answer")
+		}
+		return 7200, nil
+	})
+	h := &health{log: slog.New(slog.DiscardHandler), lag: lag, parts: []part{
 		{"database", func(context.Context) error { return nil }},
 		{"directory", func(context.Context) error { return errors.New("is not loaded yet") }},
 	}}
@@ -215,17 +222,25 @@ func TestReadyzNamesThePartThatIsNotReady(t *testing.T) {
 
 	code, body := ask()
 	require.Equal(t, http.StatusServiceUnavailable, code)
-	require.JSONEq(t, `{"status":"not_ready","parts":{"database":"ok","directory":"is not loaded yet"}}`, body)
+	require.JSONEq(t, `{"status":"not_ready","parts":{"database":"ok","directory":"is not loaded yet"},"lag_seconds":7200}`, body)
 
 	h.parts = h.parts[:1]
 	code, body = ask()
 	require.Equal(t, http.StatusOK, code)
-	require.JSONEq(t, `{"status":"ready","parts":{"database":"ok"}}`, body)
+	require.JSONEq(t, `{"status":"ready","parts":{"database":"ok"},"lag_seconds":7200}`, body, "a backlog makes nobody unready")
+
+	known = false
+	_, body = ask()
+	require.JSONEq(t, `{"status":"ready","parts":{"database":"ok"},"lag_seconds":7200}`, body, "it is not looked up for each probe")
+	lag.at = lag.at.Add(-recentFor)
+	code, body = ask()
+	require.Equal(t, http.StatusOK, code)
+	require.JSONEq(t, `{"status":"ready","parts":{"database":"ok"},"lag_seconds":null}`, body)
 
 	h.stopping.Store(true)
 	code, body = ask()
 	require.Equal(t, http.StatusServiceUnavailable, code)
-	require.JSONEq(t, `{"status":"not_ready","parts":{"database":"ok","process":"is stopping"}}`, body)
+	require.JSONEq(t, `{"status":"not_ready","parts":{"database":"ok","process":"is stopping"},"lag_seconds":null}`, body)
 }
 
 func TestLockDir(t *testing.T) {

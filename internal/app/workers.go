@@ -62,7 +62,8 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 		Periodic: slices.Concat(
 			apply.Periodic(), syncrun.Periodic(), upkeep.Periodic(), repair.Periodic(), provision.Periodic(), clone.Periodic(), probe.Periodic(), prune.Periodic(),
 		),
-		Hooks: []rivertype.Hook{a.sender.Hook()},
+		Hooks:   []rivertype.Hook{a.sender.Hook()},
+		MayTake: a.keys.mayTake,
 	})
 	if err != nil {
 		return nil, err
@@ -70,6 +71,7 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
 		return nil, err
 	}
+	a.health.parts = append(a.health.parts, jobsPart(client.Working, a.log))
 	return func(ctx context.Context) error {
 		err := client.Stop(ctx)
 		if err == nil {

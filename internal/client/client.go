@@ -217,6 +217,8 @@ const plainAnswer = "server gave HTTP response to HTTPS client"
 type Readiness struct {
 	Status string            `json:"status"`
 	Parts  map[string]string `json:"parts"`
+	// LagSeconds is how long the oldest message has waited to be applied; nil: not known.
+	LagSeconds *float64 `json:"lag_seconds"`
 }
 
 // Ready asks whether the server can do its work. That it cannot is no error.

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/authsync/authsync/internal/redact"
@@ -60,15 +61,18 @@ type Config struct {
 	Timeout time.Duration
 	// Now decides which jobs are due; nil means PostgreSQL's clock.
 	Now func() time.Time
+	// MayTake is asked before jobs are taken; while it says no, other processes take them. nil means yes.
+	MayTake func(ctx context.Context) bool
 }
 
 // Client works the jobs. Apart from Start and Stop it is River's client.
 type Client struct {
 	*river.Client[pgx.Tx]
 
-	config Config
-	held   *held
-	lock   lock
+	config  Config
+	held    *held
+	lock    lock
+	contact contact
 
 	stop  context.CancelFunc
 	ended chan struct{}
@@ -114,8 +118,9 @@ func New(config Config) (*Client, error) {
 	if config.Now != nil {
 		settings.Test.Time = clock(config.Now)
 	}
+	fenced := &fence{Driver: riverpgxv5.New(config.Pool), held: c.held, mayTake: config.MayTake, contact: &c.contact}
 	var err error
-	if c.Client, err = river.NewClient(newFence(config.Pool, c.held), settings); err != nil {
+	if c.Client, err = river.NewClient(fenced, settings); err != nil {
 		return nil, fmt.Errorf("make the job client: %w", err)
 	}
 	return c, nil
@@ -169,6 +174,7 @@ func (c *Client) Start(ctx context.Context) error {
 		c.sweep(run)
 		<-held
 	}()
+	c.contact.note(nil) // the lock was taken
 	if err := c.Client.Start(ctx); err != nil {
 		c.stopRescue()
 		return fmt.Errorf("start the job client: %w", err)

@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
@@ -107,29 +106,44 @@ func (h *held) middleware() rivertype.Middleware {
 type fence struct {
 	*riverpgxv5.Driver
 
-	held *held
-}
-
-func newFence(pool *pgxpool.Pool, h *held) *fence {
-	return &fence{Driver: riverpgxv5.New(pool), held: h}
+	held    *held
+	mayTake func(ctx context.Context) bool
+	contact *contact
 }
 
 // GetExecutor returns the executor of the client's services.
 func (f *fence) GetExecutor() riverdriver.Executor {
-	return &fencedExecutor{Executor: f.Driver.GetExecutor(), held: f.held}
+	return &fencedExecutor{Executor: f.Driver.GetExecutor(), fence: f}
 }
 
 type fencedExecutor struct {
 	riverdriver.Executor
+	*fence
+}
 
-	held *held
+// Begin begins a transaction, as each client does every few seconds to become the leader.
+func (e *fencedExecutor) Begin(ctx context.Context) (riverdriver.ExecutorTx, error) {
+	tx, err := e.Executor.Begin(ctx)
+	e.contact.note(err)
+	return tx, err
+}
+
+// LeaderAttemptReelect keeps the leader the leader; it does not ask to be elected then.
+func (e *fencedExecutor) LeaderAttemptReelect(ctx context.Context, params *riverdriver.LeaderReelectParams) (*riverdriver.Leader, error) {
+	leader, err := e.Executor.LeaderAttemptReelect(ctx, params)
+	e.contact.note(err)
+	return leader, err
 }
 
 // JobGetAvailable fetches jobs and records them as held.
 func (e *fencedExecutor) JobGetAvailable(
 	ctx context.Context, params *riverdriver.JobGetAvailableParams,
 ) (*riverdriver.JobGetAvailableResult, error) {
+	if e.mayTake != nil && !e.mayTake(ctx) {
+		return &riverdriver.JobGetAvailableResult{}, nil
+	}
 	result, err := e.Executor.JobGetAvailable(ctx, params)
+	e.contact.note(err)
 	if result == nil {
 		return result, err
 	}

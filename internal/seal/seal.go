@@ -14,6 +14,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
@@ -27,8 +29,8 @@ import (
 const (
 	keySize = 32 // bytes: AES-256
 
-	// Tink writes before a ciphertext a version byte and four bytes of key id.
-	prefixSize    = 5
+	// PrefixSize is what Tink writes before a ciphertext: a version byte and four bytes of key id.
+	PrefixSize    = 5
 	prefixVersion = 1
 )
 
@@ -148,6 +150,26 @@ func (k *Keyring) IsNewest(sealed []byte) bool {
 	return ok && id == k.newest
 }
 
+// IDs returns the ids of the keys, the one that seals first. An id says nothing that helps to guess its key.
+func (k *Keyring) IDs() []string {
+	ids := []string{idText(k.newest)}
+	for _, id := range slices.Sorted(maps.Keys(k.ids)) {
+		if id != k.newest {
+			ids = append(ids, idText(id))
+		}
+	}
+	return ids
+}
+
+// KeyOf returns the id of the key that sealed a text, of which the first PrefixSize bytes suffice; ok is false if Seal has
+// not made it.
+func KeyOf(sealed []byte) (id string, ok bool) {
+	n, ok := sealedBy(sealed)
+	return idText(n), ok
+}
+
+func idText(id uint32) string { return fmt.Sprintf("%08x", id) }
+
 // digestSize is the number of bytes of a digest that are kept: too many to be met by chance.
 const digestSize = 16
 
@@ -155,7 +177,7 @@ const digestSize = 16
 // encryption key can try out guesses. It begins with the id of that key, because a digest by another one says nothing.
 func (k *Keyring) Digest(purpose, text string) string {
 	sum := mac(k.digestKey, string(associatedData([]string{purpose, text})))
-	return fmt.Sprintf("hmac-sha256:%08x:%x", k.newest, sum[:digestSize])
+	return fmt.Sprintf("hmac-sha256:%s:%x", idText(k.newest), sum[:digestSize])
 }
 
 func mac(key []byte, text string) []byte {
@@ -188,10 +210,10 @@ func keyID(raw []byte) uint32 {
 }
 
 func sealedBy(sealed []byte) (id uint32, ok bool) {
-	if len(sealed) < prefixSize || sealed[0] != prefixVersion {
+	if len(sealed) < PrefixSize || sealed[0] != prefixVersion {
 		return 0, false
 	}
-	return binary.BigEndian.Uint32(sealed[1:prefixSize]), true
+	return binary.BigEndian.Uint32(sealed[1:PrefixSize]), true
 }
 
 // associatedData joins the words so that no two lists of words look alike.
