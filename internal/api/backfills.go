@@ -87,7 +87,7 @@ func runOf(r *syncrun.Run) wire.Run {
 		State: r.State, Phase: r.Phase, Total: r.Total, Read: r.Read, Applied: r.Applied, Unchanged: r.Unchanged, Failed: r.Failed,
 		PerSecond: r.PerSecond, SecondsLeft: r.SecondsLeft, WaitReason: r.WaitReason, Error: r.Error,
 		Report:    wire.RunReport{Notes: r.Report.Notes, Bad: each(r.Report.Bad, func(b syncrun.Bad) wire.RunEntry { return wire.RunEntry(b) })},
-		StartedAt: r.StartedAt, UpdatedAt: r.UpdatedAt, FinishedAt: r.FinishedAt,
+		StartedAt: r.StartedAt, UpdatedAt: r.UpdatedAt, ProgressedAt: r.ProgressedAt, FinishedAt: r.FinishedAt,
 	}
 	if len(r.Report.Records) > 0 {
 		run.Report.Records = make(map[string]int64, len(r.Report.Records))

@@ -54,7 +54,7 @@ func TestDoctorFailsWithoutWorkers(t *testing.T) {
 		UPDATE authsync.destinations SET state_reason = 'the feed went back' WHERE name = 'noticed';
 		INSERT INTO authsync.sync_runs (project_id, provider, kind, state, phase, drift, finished_at)
 			SELECT id, 'clerk', 'reconcile', 'done', 'confirm', '{"deletions_blocked_reason": "80 % are gone"}', now() FROM authsync.projects;
-		INSERT INTO authsync.sync_runs (project_id, provider, kind, state, wait_reason, updated_at)
+		INSERT INTO authsync.sync_runs (project_id, provider, kind, state, wait_reason, progressed_at)
 			SELECT id, 'auth0', 'backfill', 'waiting', 'the rate limit is used up', now() - interval '2 hours' FROM authsync.projects;
 		UPDATE authsync.integrations SET options = '{"reconcile": {"every": "1h"}}', updated_at = now() - interval '1 day' WHERE provider = 'better_auth';
 		DO $$ DECLARE d record; BEGIN
@@ -72,7 +72,7 @@ func TestDoctorFailsWithoutWorkers(t *testing.T) {
 		"RefreshesGivenUp":    {"failed   refreshes: users of auth0 in project shop are to be read from it: 0 wait, 1 were given up: the token is wrong", "see to the reason"},
 		"ANotice":             {"warning  destinations: noticed of project shop has a notice: the feed went back", "see to it; authsync destinations resume shop noticed"},
 		"DeletionsHeldBack":   {"warning  sync runs: the reconcile of clerk in project shop did not delete: 80 % are gone", "authsync reconcile shop clerk --dry-run"},
-		"ARunThatWaits":       {"failed   sync runs: the backfill of auth0 in project shop has waited for more than an hour: the rate limit is used up", "see to the reason, or end it: authsync backfill shop auth0 --cancel"},
+		"ARunThatWaits":       {"failed   sync runs: the backfill of auth0 in project shop has made no progress since ", "see to the reason, or end it: authsync backfill shop auth0 --cancel"},
 		"AScheduleThatStands": {"failed   sync runs: the reconcile of better_auth in project shop has been due for more than 10 minutes", "see the log of the workers"},
 		"NoPartitions":        {"failed   inbox partitions: only 0 of the coming days have a partition", "run a process with the role worker"},
 	} {

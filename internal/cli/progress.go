@@ -10,6 +10,9 @@ import (
 	"github.com/authsync/authsync/internal/record"
 )
 
+// longWait is from when on a waiting run says how long it has waited.
+const longWait = 10 * time.Minute
+
 // barCells is the length of a progress bar.
 const barCells = 24
 
@@ -43,6 +46,9 @@ func progress(run client.Run, cells int) string {
 	}
 	if run.WaitReason != nil {
 		parts = append(parts, "waits: "+printable(*run.WaitReason))
+		if run.UpdatedAt.Sub(run.ProgressedAt) > longWait {
+			parts = append(parts, "last progress: "+clock(run.ProgressedAt))
+		}
 	}
 	return strings.Join(parts, "  ")
 }

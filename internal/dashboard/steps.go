@@ -154,7 +154,7 @@ func (d *integrationData) backfillStep() step {
 	default:
 		s.State, s.Text = "waiting", plural.Of(run.Read, "record")+" read so far."
 		if run.WaitReason != nil {
-			s.Text += " Waiting: " + *run.WaitReason
+			s.Text += " Waiting: " + *run.WaitReason + " Last progress: " + run.ProgressedAt.UTC().Format("2006-01-02 15:04Z") + "."
 		}
 	}
 	return s

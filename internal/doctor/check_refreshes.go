@@ -18,7 +18,7 @@ func refreshes(ctx context.Context, c *Control) ([]Fault, error) {
 		SELECT w.project, w.provider, w.waiting, w.given_up, coalesce(w.last_error, w.wait_reason, '')
 		FROM authsync.pending_refreshes AS w
 		WHERE w.given_up > 0 OR w.oldest < clock_timestamp() - $1::interval
-		ORDER BY 1, 2`, watch.WaitsFor)
+		ORDER BY 1, 2`, watch.StandsFor)
 	if err != nil {
 		return nil, err
 	}

@@ -86,36 +86,6 @@ func (b *testBundle) calling(t *testing.T, targets ...watch.Target) *watch.Watch
 	return watch.New(c)
 }
 
-// Every alarm calls the operator once when it opens and once when it closes.
-func TestEachAlarmCallsOnce(t *testing.T) {
-	t.Parallel()
-	for _, a := range alarms() {
-		t.Run(a.kind, func(t *testing.T) {
-			t.Parallel()
-			b, o := setup(t), newOperator(t)
-			w := b.calling(t, watch.Target{URL: o.url, Key: key()})
-			round := func() {
-				b.evaluate(t, w)
-				require.NoError(t, w.Call(t.Context()))
-			}
-			round()
-			a.begin(t, b)
-			round()
-			round()
-			calls := o.taken()
-			require.Len(t, calls, 1)
-			require.Equal(t, "problem.opened", calls[0].fields["type"])
-			require.Equal(t, a.kind, calls[0].data(t)["kind"])
-			a.end(t, b)
-			round()
-			round()
-			calls = o.taken()
-			require.Len(t, calls, 1)
-			require.Equal(t, "problem.closed", calls[0].fields["type"])
-		})
-	}
-}
-
 func TestCallsAreSigned(t *testing.T) {
 	t.Parallel()
 	b, o, slack := setup(t), newOperator(t), newOperator(t)

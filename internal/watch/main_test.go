@@ -26,6 +26,8 @@ type testBundle struct {
 	mu   sync.Mutex
 	at   time.Time
 	skew time.Duration // of this machine's clock
+
+	sizeLimit int64
 }
 
 func setup(t *testing.T) *testBundle {
@@ -62,6 +64,7 @@ func (b *testBundle) config(t *testing.T) watch.Config {
 	t.Helper()
 	return watch.Config{
 		Pool: b.pool, Now: b.now, Clock: func() time.Time { return time.Now().Add(b.skew) }, Log: slog.New(slog.DiscardHandler),
+		SizeLimit: b.sizeLimit,
 	}
 }
 

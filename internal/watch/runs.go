@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -9,16 +10,16 @@ import (
 )
 
 const (
-	// WaitsFor is how long a run may wait before it is reported.
-	WaitsFor = time.Hour
+	// StandsFor is how long a run may make no progress before it is reported.
+	StandsFor = time.Hour
 	// startsWithin is how late a scheduled reconcile may start.
 	startsWithin = 10 * time.Minute
 )
 
-// selectRuns returns the newest run of each kind that failed, has been waiting for long, or had
-// deletions blocked.
+// selectRuns returns the newest run of each kind that failed, has made no progress for long, or had
+// deletions blocked. An attempt is no progress: it ends in a pause of five minutes at most.
 const selectRuns = `
-	SELECT p.id, p.name, r.provider, r.kind, r.state, coalesce(r.error, r.wait_reason, ''),
+	SELECT p.id, p.name, r.provider, r.kind, r.state, coalesce(r.error, r.wait_reason, ''), r.progressed_at,
 	       coalesce(CASE WHEN r.kind = 'reconcile' AND r.phase = 'confirm' THEN r.drift ->> 'deletions_blocked_reason' END, '')
 	FROM (
 		SELECT DISTINCT ON (b.project_id, b.provider, b.kind) b.*
@@ -31,19 +32,21 @@ const selectRuns = `
 	WHERE (r.state = 'failed' AND NOT EXISTS ( -- a later one that came to its end has made up for it
 	          SELECT FROM authsync.sync_runs AS l
 	          WHERE l.project_id = r.project_id AND l.provider = r.provider AND l.state = 'done' AND l.started_at > r.started_at))
-	   OR (r.state = 'waiting' AND r.updated_at < $1)
+	   OR (r.state IN ('running', 'waiting') AND r.progressed_at < $1)
 	   OR (r.state = 'done' AND r.kind = 'reconcile' AND r.drift ->> 'deletions_blocked_reason' IS NOT NULL)
 	ORDER BY p.name, r.provider, r.kind`
 
 type runRow struct {
-	ProjectID                                                      uuid.UUID
-	Project, Provider, Kind, State, Reason, DeletionsBlockedReason string
+	ProjectID                              uuid.UUID
+	Project, Provider, Kind, State, Reason string
+	ProgressedAt                           time.Time
+	DeletionsBlockedReason                 string
 }
 
 // SyncRuns finds backfills and reconciles that do not complete. The subject is the provider, a space, and the kind
 // of the run.
 func SyncRuns(ctx context.Context, l *Look) ([]Finding, error) {
-	found, err := collect[runRow](ctx, l, selectRuns, l.Now.Add(-WaitsFor))
+	found, err := collect[runRow](ctx, l, selectRuns, l.Now.Add(-StandsFor))
 	return each(found, func(r runRow) Finding { return r.finding() }), err
 }
 
@@ -79,9 +82,10 @@ func (r *runRow) finding() Finding {
 		f.Kind, f.Severity = DeletionsBlocked, Warning
 		f.Detail = fmt.Sprintf("the reconcile of %s in project %s did not delete: %s", r.Provider, r.Project, r.DeletionsBlockedReason)
 		f.Next = "authsync reconcile " + r.Project + " " + r.Provider + " --dry-run shows them"
-	case "waiting":
+	case "running", "waiting":
 		f.Kind = SyncRunStuck
-		f.Detail = fmt.Sprintf("the %s of %s in project %s has waited for more than an hour: %s", r.Kind, r.Provider, r.Project, r.Reason)
+		f.Detail = fmt.Sprintf("the %s of %s in project %s has made no progress since %s: %s", r.Kind, r.Provider, r.Project, Moment(r.ProgressedAt),
+			cmp.Or(r.Reason, "no worker has taken it up, or none gets to the end of a page"))
 		f.Next = fmt.Sprintf("see to the reason, or end it: %s --cancel", again)
 	default:
 		f.Kind = SyncRunFailed

@@ -22,14 +22,16 @@ type Run struct {
 	// PerSecond is the rate while it worked; nil as long as it is not known.
 	PerSecond *float64 `json:"per_second"`
 	// SecondsLeft is estimated; nil where rate or total are not known, or it has ended.
-	SecondsLeft *float64   `json:"seconds_left"`
-	WaitReason  *string    `json:"wait_reason"`
-	Error       *string    `json:"error"`
-	Report      RunReport  `json:"report"`
-	Drift       *Drift     `json:"drift"`
-	StartedAt   time.Time  `json:"started_at"`
-	UpdatedAt   time.Time  `json:"updated_at"`
-	FinishedAt  *time.Time `json:"finished_at"`
+	SecondsLeft *float64  `json:"seconds_left"`
+	WaitReason  *string   `json:"wait_reason"`
+	Error       *string   `json:"error"`
+	Report      RunReport `json:"report"`
+	Drift       *Drift    `json:"drift"`
+	StartedAt   time.Time `json:"started_at"`
+	UpdatedAt   time.Time `json:"updated_at"`
+	// ProgressedAt is when its last page was committed; before the first, StartedAt.
+	ProgressedAt time.Time  `json:"progressed_at"`
+	FinishedAt   *time.Time `json:"finished_at"`
 }
 
 // Users is how many of the records that were read are users.

@@ -4476,6 +4476,7 @@ CREATE TABLE authsync.sync_runs (
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
+    progressed_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT sync_runs_finished_at_check CHECK (((finished_at IS NULL) = (state = ANY (ARRAY['running'::text, 'waiting'::text])))),
     CONSTRAINT sync_runs_kind_check CHECK ((kind = ANY (ARRAY['backfill'::text, 'reconcile'::text]))),
     CONSTRAINT sync_runs_phase_check CHECK ((phase = ANY (ARRAY['walk'::text, 'records'::text, 'orphaned'::text, 'confirm'::text]))),
@@ -4518,6 +4519,8 @@ COMMENT ON COLUMN authsync.sync_runs.error IS 'Why the run failed, for people.';
 COMMENT ON COLUMN authsync.sync_runs.report IS 'Key bad: the first hundred entries that failed, with place and reason; notes: sentences for people; records: records read, by type.';
 
 COMMENT ON COLUMN authsync.sync_runs.drift IS 'The result of a reconcile: how many users were missing, differed (by column) or were orphaned, and what was done about them.';
+
+COMMENT ON COLUMN authsync.sync_runs.progressed_at IS 'When its last page was committed, other than one that only says to wait; before the first, when it was started.';
 
 CREATE VIEW authsync.reconciles AS
  SELECT b.id AS run_id,
@@ -4819,7 +4822,8 @@ CREATE VIEW authsync.sync_run_progress AS
     b.started_at,
     b.updated_at,
     b.finished_at,
-    b.phase
+    b.phase,
+    b.progressed_at
    FROM ((authsync.sync_runs b
      JOIN authsync.projects p ON ((p.id = b.project_id)))
      CROSS JOIN LATERAL ( SELECT round(((b.read)::numeric / NULLIF(EXTRACT(epoch FROM b.worked), (0)::numeric)), 1) AS per_second) s)
@@ -4830,6 +4834,8 @@ COMMENT ON VIEW authsync.sync_run_progress IS 'How far each backfill and reconci
 COMMENT ON COLUMN authsync.sync_run_progress.per_second IS 'Records a second while it worked.';
 
 COMMENT ON COLUMN authsync.sync_run_progress.time_left IS 'Estimated from rate and total; NULL where they are not known.';
+
+COMMENT ON COLUMN authsync.sync_run_progress.progressed_at IS 'When its last page was committed; before the first, started_at.';
 
 CREATE TABLE authsync.watch_state (
     singleton boolean DEFAULT true NOT NULL,

@@ -99,10 +99,12 @@ type Run struct {
 	Report      Report
 	// Drift is the result of a reconcile as of its last change of phase; nil before the walk is
 	// complete, and for a backfill.
-	Drift      *Drift
-	StartedAt  time.Time
-	UpdatedAt  time.Time
-	FinishedAt *time.Time
+	Drift     *Drift
+	StartedAt time.Time
+	UpdatedAt time.Time
+	// ProgressedAt is when its last page was committed; before the first, StartedAt.
+	ProgressedAt time.Time
+	FinishedAt   *time.Time
 }
 
 // Finished reports whether the run has ended.

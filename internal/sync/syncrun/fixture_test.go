@@ -74,6 +74,17 @@ func (a *tenant) Close() error {
 	return nil
 }
 
+func (a *tenant) lock(do func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	do()
+}
+
+func (a *tenant) timesOpened() (n int) {
+	a.lock(func() { n = a.opened })
+	return n
+}
+
 func (a *tenant) timesClosed() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -151,7 +162,8 @@ type testBundle struct {
 	accounts         source.Accounts // the tenant, unless a test has another
 	store            *syncrun.Store
 	mirrors          *mirror.Mirrors
-	organizations    int // of the account of a worker process
+	organizations    int              // of the account of a worker process
+	clock            func() time.Time // of the workers; nil is PostgreSQL's
 }
 
 // setup makes a project whose provider has so many users; no worker runs yet.
@@ -210,7 +222,7 @@ func (b *testBundle) work(t *testing.T, mirrors syncrun.Mirrors, slice time.Dura
 	t.Helper()
 	client, end, err := newClient(b.control, syncrun.Config{
 		Pool: b.control, Accounts: b.accounts, Mirrors: mirrors, Log: slog.New(slog.DiscardHandler), Slice: slice,
-		Retry: func(pause time.Duration) time.Duration { return min(pause, 20*time.Millisecond) },
+		Retry: func(pause time.Duration) time.Duration { return min(pause, 20*time.Millisecond) }, Now: b.clock,
 	})
 	require.NoError(t, err)
 	require.NoError(t, client.Start(context.Background()))

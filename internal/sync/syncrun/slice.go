@@ -248,7 +248,8 @@ const commitPage = `
 	UPDATE authsync.sync_runs SET
 		state = $3, cursor = $4, total = $5, pages = $6, read = $7, applied = $8, unchanged = $9, failed = $10,
 		worked = worked + make_interval(secs => $11), consecutive_failures = 0, wait_reason = $12, report = $13, phase = $14, drift = $15,
-		updated_at = now(), finished_at = CASE WHEN $3 = 'done' THEN now() END
+		updated_at = coalesce($16::timestamptz, now()), progressed_at = CASE WHEN $17 THEN coalesce($16::timestamptz, now()) ELSE progressed_at END,
+		finished_at = CASE WHEN $3 = 'done' THEN now() END
 	WHERE id = $1 AND pages = $2 AND state IN ('running', 'waiting')`
 
 // commit makes next the state of the run. Its error says what comes next if the run was cancelled
@@ -259,7 +260,7 @@ func (s *slice) commit(ctx context.Context, next row) error {
 	err := pgdb.InTx(ctx, s.config.Pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, commitPage, next.ID, s.row.Pages, next.State, next.Cursor, next.Total, next.Pages,
 			next.Read, next.Applied, next.Unchanged, next.Failed, now.Sub(s.marked).Seconds(), next.WaitReason, next.Report,
-			next.Phase, next.Drift)
+			next.Phase, next.Drift, s.config.now(), next.State != Waiting)
 		if err != nil {
 			return err
 		}

@@ -21,7 +21,7 @@ const (
 	columns = `
 		b.id, b.project_id, b.provider, b.kind, b.options, b.state, b.phase, b.cursor, b.total, b.pages, b.read, b.applied, b.unchanged, b.failed,
 		extract(epoch FROM b.worked)::double precision AS worked, b.consecutive_failures, b.wait_reason, b.error, b.report, b.drift,
-		b.started_at, b.updated_at, b.finished_at`
+		b.started_at, b.updated_at, b.progressed_at, b.finished_at`
 
 	insertRun = `
 		INSERT INTO authsync.sync_runs AS b (project_id, provider, kind, options) VALUES ($1, $2, $3, $4)
@@ -71,6 +71,7 @@ type row struct {
 	Drift               *Drift
 	StartedAt           time.Time
 	UpdatedAt           time.Time
+	ProgressedAt        time.Time
 	FinishedAt          *time.Time
 }
 
@@ -80,7 +81,7 @@ func (b *row) run() Run {
 		ID: b.ID, ProjectID: b.ProjectID, Provider: b.Provider, Kind: b.Kind, DryRun: b.Options.DryRun, Force: b.Options.Force,
 		State: b.State, Phase: b.Phase, Total: b.Total, Read: b.Read, Applied: b.Applied, Unchanged: b.Unchanged, Failed: b.Failed,
 		WaitReason: b.WaitReason, Error: b.Error, Report: b.Report,
-		StartedAt: b.StartedAt.UTC(), UpdatedAt: b.UpdatedAt.UTC(), FinishedAt: b.FinishedAt,
+		StartedAt: b.StartedAt.UTC(), UpdatedAt: b.UpdatedAt.UTC(), ProgressedAt: b.ProgressedAt.UTC(), FinishedAt: b.FinishedAt,
 	}
 	if r.FinishedAt != nil {
 		utc := r.FinishedAt.UTC()

@@ -21,6 +21,7 @@ import (
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/provider/userapi"
 	"github.com/authsync/authsync/internal/redact"
+	"github.com/authsync/authsync/internal/seal"
 	"github.com/authsync/authsync/internal/sync/refresh"
 	"github.com/authsync/authsync/internal/sync/source"
 	"github.com/authsync/authsync/internal/tenantdb"
@@ -45,6 +46,8 @@ const (
 	maxConsecutiveFailures = 35
 	firstPause             = 2 * time.Second
 	maxPause               = 5 * time.Minute
+	// lacksKeyPause is the pause after a process that lacks a key: the next one may have it.
+	lacksKeyPause = 5 * time.Second
 )
 
 // Mirrors applies events and compares users; see mirror.Mirrors.
@@ -68,6 +71,17 @@ type Config struct {
 	Workers int
 	// Retry replaces the pause after a failure, for tests; nil means no change.
 	Retry func(time.Duration) time.Duration
+	// Now is what the rows say of time; nil means PostgreSQL's clock.
+	Now func() time.Time
+}
+
+// now is for statements that take PostgreSQL's clock instead of nil.
+func (c *Config) now() *time.Time {
+	if c.Now == nil {
+		return nil
+	}
+	now := c.Now()
+	return &now
 }
 
 // Register adds the workers and their queue to a River client under construction; see Periodic. Once the client has stopped,
@@ -104,7 +118,7 @@ func newWorker(c Config) *worker {
 func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	w.busy.Add(1)
 	defer w.busy.Add(-1)
-	b, err := queryOne[row](ctx, w.config.Pool, takeRun, job.Args.RunID, job.ID, job.Kind, job.Args.subject())
+	b, err := queryOne[row](ctx, w.config.Pool, takeRun, job.Args.RunID, job.ID, job.Kind, job.Args.subject(), w.config.now())
 	if errors.Is(err, pgx.ErrNoRows) {
 		return w.leave(ctx, job)
 	}
@@ -173,6 +187,9 @@ func (s *slice) end(ctx, working context.Context, err error) error {
 		return s.wait(ctx, err, err.Error(), max(limited.After, time.Second), s.row.ConsecutiveFailures)
 	case errors.As(err, &delayed):
 		return s.wait(ctx, err, "the project's database cannot be used now: "+pgdb.Describe(delayed.Err), delayed.After, s.row.ConsecutiveFailures)
+	case errors.Is(err, seal.ErrUnknownKey): // of this process; another one may have it
+		return s.wait(ctx, err, "process "+s.client()+" lacks the key that sealed the credentials: add it to its AUTHSYNC_ENCRYPTION_KEY, behind the first one and a comma",
+			lacksKeyPause, s.row.ConsecutiveFailures)
 	case errors.Is(err, errControl):
 		return err // our own database: nothing can be recorded
 	}
@@ -190,14 +207,14 @@ var errControl = errors.New("note how far the backfill is")
 const (
 	takeRun = `
 		UPDATE authsync.sync_runs AS b
-		SET state = 'running', updated_at = now()
+		SET state = 'running', updated_at = coalesce($5::timestamptz, now())
 		WHERE b.id = $1 AND b.state IN ('running', 'waiting')
 			AND EXISTS (SELECT FROM authsync.job_requests AS q WHERE q.kind = $3 AND q.subject = $4 AND q.job_id = $2)
 		RETURNING ` + columns
 
 	deferRun = `
 		UPDATE authsync.sync_runs
-		SET state = 'waiting', wait_reason = $2, consecutive_failures = $3, updated_at = now()
+		SET state = 'waiting', wait_reason = $2, consecutive_failures = $3, updated_at = coalesce($4::timestamptz, now())
 		WHERE id = $1 AND state IN ('running', 'waiting')`
 
 	failRun = `
@@ -209,7 +226,7 @@ const (
 // wait postpones the run without using up an attempt of the job. The reason in the row may quote a
 // user, the one in the job does not.
 func (s *slice) wait(ctx context.Context, err error, because string, pause time.Duration, consecutiveFailures int) error {
-	if _, err := s.config.Pool.Exec(ctx, deferRun, s.row.ID, because, consecutiveFailures); err != nil {
+	if _, err := s.config.Pool.Exec(ctx, deferRun, s.row.ID, because, consecutiveFailures, s.config.now()); err != nil {
 		return errors.Join(errControl, err)
 	}
 	return jobs.Wait(ctx, s.job.JobRow, redact.Reason(err), &jobs.WaitError{After: s.config.Retry(pause)})
@@ -230,6 +247,14 @@ func (s *slice) fail(ctx context.Context, because string, err error) error {
 	s.sources.release(s.row.ID)
 	s.config.Log.LogAttrs(ctx, slog.LevelWarn, "run_failed", s.attrs(slog.Any("error", err))...)
 	return river.JobCancel(fmt.Errorf("%s %s failed: authsync.sync_runs has the reason", s.row.Kind, s.row.ID))
+}
+
+// client names this process, as River does.
+func (s *slice) client() string {
+	if n := len(s.job.AttemptedBy); n > 0 {
+		return s.job.AttemptedBy[n-1]
+	}
+	return "?"
 }
 
 // attrs returns the log attributes that identify the run.

@@ -175,6 +175,11 @@ func TestADatabaseThatIsDown(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, problems[0].Detail, "secret")
 	require.Contains(t, problems[0].Next, "authsync projects update shop --database-url-file FILE")
+	require.Equal(t, []string{"project_database_down shop"}, b.look(t, 2*time.Minute), "still")
+	again, err := watch.Open(t.Context(), b.pool, &b.shop)
+	require.NoError(t, err)
+	require.Equal(t, problems[0].ID, again[0].ID, "it is the same problem")
+	require.True(t, again[0].LastSeenAt.After(problems[0].LastSeenAt))
 	b.urls[b.shop] = good
 	require.Empty(t, b.look(t, 2*time.Minute))
 }

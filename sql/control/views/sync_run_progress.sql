@@ -23,7 +23,8 @@ SELECT
     b.started_at,
     b.updated_at,
     b.finished_at,
-    b.phase
+    b.phase,
+    b.progressed_at
 FROM authsync.sync_runs AS b
 JOIN authsync.projects AS p ON p.id = b.project_id
 CROSS JOIN LATERAL (
@@ -33,4 +34,5 @@ ORDER BY b.started_at DESC;
 
 COMMENT ON VIEW authsync.sync_run_progress IS 'How far each backfill and reconcile is, newest first.';
 COMMENT ON COLUMN authsync.sync_run_progress.per_second IS 'Records a second while it worked.';
+COMMENT ON COLUMN authsync.sync_run_progress.progressed_at IS 'When its last page was committed; before the first, started_at.';
 COMMENT ON COLUMN authsync.sync_run_progress.time_left IS 'Estimated from rate and total; NULL where they are not known.';

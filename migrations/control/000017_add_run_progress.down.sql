@@ -1,0 +1,2 @@
+-- Forgets when runs last made progress.
+ALTER TABLE authsync.sync_runs DROP COLUMN progressed_at;
