@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/authsync/authsync/internal/pgdb"
 )
 
 const (
@@ -27,8 +30,12 @@ const selectDatabases = `
 	WHERE b.subject = 'database' AND (b.failing_since IS NOT NULL OR b.certificate_expires_at < $1::timestamptz + $4::interval)
 	ORDER BY p.name`
 
-// databases finds the project databases that do not answer, or whose certificate expires, as the probes saw them.
+// databases finds the project databases that do not answer, or whose certificate expires, as the probes saw them, and likewise
+// the certificate of the control database. Its subject is not empty, as that of a project's is.
 func databases(ctx context.Context, l *Look) (found []Finding, err error) {
+	if found, err = controlCertificate(ctx, l); err != nil {
+		return nil, err
+	}
 	type row struct {
 		ProjectID    uuid.UUID
 		Project      string
@@ -60,6 +67,21 @@ func databases(ctx context.Context, l *Look) (found []Finding, err error) {
 		}
 	}
 	return found, nil
+}
+
+// controlCertificate looks at the connection of the evaluation itself, which the pool replaces every hour.
+func controlCertificate(ctx context.Context, l *Look) (found []Finding, err error) {
+	err = l.Pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+		if end := pgdb.CertificateEnd(conn.Conn()); end != nil && end.Before(l.Now.Add(certificateWithin)) {
+			found = []Finding{{
+				Kind: CertificateExpiring, Subject: "control database", Severity: Warning,
+				Detail: "the TLS certificate of the control database expires at " + Moment(*end),
+				Next:   "renew it on the database server; within an hour the problem closes",
+			}}
+		}
+		return nil
+	})
+	return found, err
 }
 
 const selectProviders = `

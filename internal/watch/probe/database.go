@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"crypto/tls"
 	"time"
 
 	"github.com/authsync/authsync/internal/pgdb"
@@ -43,10 +42,5 @@ func (w *Worker) askDatabase(ctx context.Context, s *state) (expires *time.Time,
 	if err := conn.QueryRow(ctx, `SELECT 1`).Scan(&one); err != nil {
 		return nil, err
 	}
-	if secured, is := conn.PgConn().Conn().(*tls.Conn); is {
-		if shown := secured.ConnectionState().PeerCertificates; len(shown) > 0 {
-			expires = &shown[0].NotAfter
-		}
-	}
-	return expires, nil
+	return pgdb.CertificateEnd(conn), nil
 }

@@ -18,7 +18,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
+	"github.com/authsync/authsync/internal/watch"
 )
 
 // secured is a real TLS server in front of a database, as PostgreSQL's own: it answers the request for TLS, shows its
@@ -140,4 +142,41 @@ func TestACertificateOfARealServerExpires(t *testing.T) {
 	var opened int
 	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT count(*) FROM authsync.problems WHERE kind = 'certificate_expiring'`).Scan(&opened))
 	require.Equal(t, 1, opened, "it opened once")
+}
+
+// The control database's own certificate is read off the connection of the evaluation.
+func TestTheCertificateOfTheControlDatabaseExpires(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	server, through := secure(t, pgtest.URL(t, b.pool))
+	server.renew(t, b.now().Add(15*24*time.Hour))
+	pool, err := pgdb.Open(t.Context(), through, pgdb.Options{MaxConns: 1})
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	watcher := watch.New(watch.Config{Pool: pool, Now: b.now})
+	found := func(after time.Duration) (details []string) {
+		b.mu.Lock()
+		b.at = b.at.Add(after)
+		b.mu.Unlock()
+		_, err := watcher.Evaluate(t.Context())
+		require.NoError(t, err)
+		problems, err := watch.Open(t.Context(), b.pool, nil)
+		require.NoError(t, err)
+		for _, p := range problems {
+			if p.Kind == watch.CertificateExpiring {
+				require.Nil(t, p.ProjectID)
+				details = append(details, p.Subject+": "+p.Detail)
+			}
+		}
+		return details
+	}
+	require.Empty(t, found(0))
+	open := found(25 * time.Hour)
+	require.Len(t, open, 1)
+	require.Contains(t, open[0], "control database: the TLS certificate of the control database expires at ")
+	require.Equal(t, open, found(time.Minute))
+
+	server.renew(t, b.now().Add(90*24*time.Hour))
+	pool.Reset() // as the connections of a pool end by themselves
+	require.Empty(t, found(time.Minute))
 }
