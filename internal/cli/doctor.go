@@ -26,9 +26,17 @@ DATABASE_URL and AUTHSYNC_ENCRYPTION_KEY), and the server's URL and a key
 			`  authsync doctor --json | jq '.[] | select(.status != "ok")'`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := s.settings()
+			if err != nil {
+				return err
+			}
+			var unlimited *bool
+			if c.DatabaseURL != "" { // otherwise it is the dev server
+				unlimited = new(c.DatabaseLimitBytes == 0)
+			}
 			var results []doctor.Result
-			err := doctor.Run(cmd.Context(), doctor.Config{
-				Now: s.Now, Server: s.knownServer, Database: s.database, Open: s.control,
+			err = doctor.Run(cmd.Context(), doctor.Config{
+				Now: s.Now, Server: s.knownServer, Database: s.database, Open: s.control, Unlimited: unlimited,
 				Report: func(r doctor.Result) error {
 					results = append(results, r)
 					return s.printResult(r)

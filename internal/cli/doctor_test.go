@@ -27,6 +27,18 @@ func (b *testBundle) restart(t *testing.T, roles string) {
 	b.env["AUTHSYNC_URL"] = b.app.URL()
 }
 
+// PostgreSQL does not tell how full its disk is: without a limit nobody is warned.
+func TestDoctorWarnsWithoutALimitOfSize(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.Contains(t, b.run(t, "doctor").out, "ok       control database size: a limit is set\n")
+	delete(b.env, "AUTHSYNC_DATABASE_LIMIT_BYTES")
+	r := b.run(t, "doctor")
+	require.Zero(t, r.status, r.out)
+	require.Contains(t, r.out, "warning  control database size: no limit is set, so nothing warns before its disk is full\n"+
+		"         next: set AUTHSYNC_DATABASE_LIMIT_BYTES, for the servers and here, to what the disk can hold\n")
+}
+
 // TestDoctorFailsWithoutWorkers looks at a server at which nothing is done, and at which everything is wrong
 // that can be wrong then.
 func TestDoctorFailsWithoutWorkers(t *testing.T) {

@@ -91,6 +91,7 @@ func setupEmpty(t *testing.T) *testBundle {
 		"AUTHSYNC_ALLOW_DATABASE_TARGETS": "127.0.0.1",
 		"DATABASE_URL":                    pgtest.URL(t, control),
 		"AUTHSYNC_ENCRYPTION_KEY":         seal.NewKey(),
+		"AUTHSYNC_DATABASE_LIMIT_BYTES":   "1000000000000",
 		"SHOP_DATABASE_URL":               pgtest.URL(t, project),
 	}}
 	c, err := config.Load(func(name string) string { return b.env[name] })

@@ -56,6 +56,9 @@ type Config struct {
 	Database func() (config.Secret, error)
 	// Open opens the control database with the encryption key.
 	Open func(ctx context.Context) (*app.Control, error)
+	// Unlimited means that the settings of the servers, as far as they are known here, have no limit of the size of the control
+	// database; nil: they are not known.
+	Unlimited *bool
 	// Report receives each result as soon as it is known. If it returns an error, the run ends.
 	Report func(Result) error
 }
@@ -95,6 +98,9 @@ func Run(ctx context.Context, c Config) error {
 	control, opening := c.Open(ctx)
 	if opening != nil {
 		return e.withoutKey(ctx, url, opening)
+	}
+	if err := e.size(); err != nil {
+		return err
 	}
 	inside := &Control{Now: c.Now, Pool: control.Pool, Store: control.Store}
 	if err = e.inside(ctx, inside); err == nil {

@@ -85,3 +85,18 @@ func (e *examination) database(ctx context.Context) (url string, usable bool, er
 	fine := fmt.Sprintf("version %d, River %d", state.Version, state.RiverVersion)
 	return url, state.UpToDate(), e.tell("control schema", fine, schemaFaults(state, "authsync migrate up"), nil)
 }
+
+// size warns if nothing will say that the control database becomes too large.
+func (e *examination) size() error {
+	if e.Unlimited == nil {
+		return nil
+	}
+	var faults []Fault
+	if *e.Unlimited {
+		faults = []Fault{{
+			What: "no limit is set, so nothing warns before its disk is full", Warning: true,
+			Next: "set AUTHSYNC_DATABASE_LIMIT_BYTES, for the servers and here, to what the disk can hold",
+		}}
+	}
+	return e.tell("control database size", "a limit is set", faults, nil)
+}
