@@ -106,22 +106,26 @@ func silence(ctx context.Context, l *Look) ([]Finding, error) {
 	}), err
 }
 
-// learn notes the pause before the next message. Pauses between further messages that came since the last
-// evaluation are shorter than the floor, unless nobody evaluated.
-func (a *activity) learn(ctx context.Context, l *Look) error {
-	var r rhythm
-	first := a.NewestAt
+// learned returns what is known with the pause before the next message, and when a pause after the newest becomes a silence; nil: too
+// little is known. Pauses between further messages that came since the last evaluation are shorter than the floor, unless nobody
+// evaluated.
+func (a *activity) learned(now time.Time) (r rhythm, first time.Time, silentAt *time.Time) {
+	first = a.NewestAt
 	if a.FirstMessageAt != nil {
 		first = *a.FirstMessageAt
 		copy(r[:], a.UsualGaps)
-		r.fade(*a.LearnedAt, l.Now)
+		r.fade(*a.LearnedAt, now)
 		r.learn(*a.LastMessageAt, a.NextAt, a.NextAt.Sub(first) >= learnFor)
 	}
-	var silentAt *time.Time
 	if a.NewestAt.Sub(first) >= learnFor {
 		at := r.silentAt(a.NewestAt)
 		silentAt = &at
 	}
+	return r, first, silentAt
+}
+
+func (a *activity) learn(ctx context.Context, l *Look) error {
+	r, first, silentAt := a.learned(l.Now)
 	_, err := l.Pool.Exec(ctx, upsertActivity, a.ProjectID, a.Provider, first, a.NewestAt, a.NewestID, r[:], l.Now, silentAt)
 	return err
 }
