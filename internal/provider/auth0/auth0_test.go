@@ -38,6 +38,11 @@ func TestConformance(t *testing.T) {
 		OtherTypes: []string{
 			"organization.connection.added", "organization.group.role.assigned", "group.deleted", "group.member.added", "connection.updated", "organization.",
 		},
-		HasEventID: true,
+		HasEventID: true, Bridged: true,
 	})
+}
+
+func TestFixturesInEnvelopesOfEventBridge(t *testing.T) {
+	t.Parallel()
+	providertest.BridgedFixtures(t, auth0.New())
 }

@@ -15,12 +15,16 @@ import (
 //	{"type" or "event", "user", "id"?, "time"? or "timestamp"?}, of users only
 //	{"log_id", "data": {"type", "date", …}}, an entry of a log stream
 //	{"logs": […]}, a batch of these
+//
+// Each of them may be in an envelope of Amazon EventBridge, which is taken off. Whether Auth0 puts the whole event there is
+// not documented: what the event lacks of type, id and time is the envelope's.
 type envelope struct {
 	typ, event      payload.Value
 	id, time, stamp payload.Value
 	purpose, tenant payload.Value
 	data, user      payload.Value
 	logID, logs     payload.Value
+	bridge          payload.Bridge
 }
 
 // Decode translates one event of any form, or several: an array, an object with a log stream's
@@ -104,13 +108,21 @@ func decode(d provider.Message, o provider.Options, env *envelope, ordinal int) 
 		return decodeEntry(d, env, ordinal)
 	}
 	e := payload.New(d, ordinal)
-	if problem := payload.SetID(&e, d, "id", env.id); problem != "" {
+	id := env.id
+	if id.IsAbsent() || id.IsNull() {
+		id = env.bridge.ID
+	}
+	if problem := payload.SetID(&e, d, "id", id); problem != "" {
 		return payload.Failed(d, e, problem)
 	}
-	sentAt := payload.SetSentAt(&e, d, env.time, env.stamp)
+	sentAt := payload.SetSentAt(&e, d, env.time, env.stamp, env.bridge.Time)
 	typeKey, typ := "type", env.typ
-	if typ.IsAbsent() && !env.event.IsAbsent() {
+	switch {
+	case !typ.IsAbsent():
+	case !env.event.IsAbsent():
 		typeKey, typ = "event", env.event
+	case !env.bridge.DetailType.IsAbsent():
+		typeKey, typ = "detail-type", env.bridge.DetailType
 	}
 	if problem := payload.SetType(&e, typeKey, typ); problem != "" {
 		return payload.Failed(d, e, problem)
@@ -162,7 +174,11 @@ func (env *envelope) isEntry() bool {
 
 func readEnvelope(doc payload.Value) envelope {
 	var env envelope
-	for key, value := range doc.Members() {
+	event, bridge := payload.Unwrap(doc)
+	if bridge != nil {
+		env.bridge = *bridge
+	}
+	for key, value := range event.Members() {
 		switch string(key) {
 		case "type":
 			env.typ = value

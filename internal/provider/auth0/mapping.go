@@ -146,7 +146,7 @@ func unmirrored(e provider.Event) provider.Event {
 func needed() []string {
 	paths := []string{
 		"type", "event", "id", "time", "timestamp", "a0purpose", "log_id", "logs", "data._id", "data.log_id", "data.date", "data.type",
-		"data.user_id", "data.details.request.method", "data.details.request.path", "data.details.response.statusCode",
+		"detail", "detail-type", "data.user_id", "data.details.request.method", "data.details.request.path", "data.details.response.statusCode",
 		"data.details.response.body.user_id", "data.details.body.user_id", "data.details.query.user_id", "data.object.role.id",
 	}
 	for _, m := range []payload.Mapping{users(), organizations(), memberships(), invitations()} {

@@ -6,6 +6,9 @@ import (
 	"github.com/authsync/authsync/internal/provider"
 )
 
+// AnEnvelope is true of an envelope of Amazon EventBridge.
+const AnEnvelope = anEnvelope
+
 // SampleBody is the body of a sample, which only the provider can sign.
 func SampleBody(p *Provider, s provider.Sample, o provider.Options, now time.Time) ([]byte, error) {
 	d, err := p.definition(o)

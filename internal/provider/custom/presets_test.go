@@ -39,7 +39,7 @@ func TestConformanceOfWorkOS(t *testing.T) {
 		},
 		Records:    records("organization", "organization_membership"),
 		OtherTypes: []string{"session.created", "dsync.user.created", "authentication.password_succeeded"},
-		SignsBody:  true, SignsTime: true, HasEventID: true,
+		SignsBody:  true, SignsTime: true, HasEventID: true, Bridged: true,
 	})
 }
 

@@ -21,7 +21,7 @@ const maxEvents = 100
 const (
 	defaultEach = `if type == "array" then .[] else . end`
 	defaultType = `.type? // $envelope["detail-type"]`
-	anEnvelope  = `type == "object" and (.detail | type) == "object" and has("detail-type") and has("source")`
+	anEnvelope  = `type == "object" and (.detail | type) == "object" and has("detail-type")` // as payload.Unwrap
 )
 
 // The variables of an expression: the event, and the envelope of Amazon EventBridge that it came in, or null.

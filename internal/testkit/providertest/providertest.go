@@ -47,6 +47,8 @@ type Subject struct {
 	NoCreatedAt bool
 	// KeySet is of a provider whose requests are verified by public keys. Secrets then name three keys.
 	KeySet *KeySet
+	// Bridged: its events may come in envelopes of Amazon EventBridge.
+	Bridged bool
 }
 
 // Record is a type of events about a record that is not a user.
@@ -82,6 +84,7 @@ func Run(t *testing.T, s Subject) {
 		"BadOptionsAreRefused":       badOptionsAreRefused,
 		"ExcludedFieldsAreNotStored": excludedFieldsAreNotStored,
 		"NeededFieldsStay":           neededFieldsStay,
+		"EnvelopesAreTakenOff":       envelopesAreTakenOff,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
