@@ -91,7 +91,7 @@ func (a *API) putIntegration(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := a.mustReach(kind.Name(), in.Options); err != nil {
+	if err := a.mustReach(p.ID, kind.Name(), in.Options); err != nil {
 		return answer{}, err
 	}
 	var how []project.PutOption

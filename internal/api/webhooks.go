@@ -17,7 +17,7 @@ import (
 // Webhooks are the webhooks that authsync sets up at the providers; see provision.Webhooks.
 type Webhooks interface {
 	// CheckBase returns a fault.Invalid if the provider could not reach this server.
-	CheckBase(providerName string, o provider.Options) error
+	CheckBase(projectID uuid.UUID, providerName string, o provider.Options) error
 	// Status returns nil for an integration that never asked for one.
 	Status(ctx context.Context, projectID uuid.UUID, providerName string, compare bool) (*provision.Status, error)
 	// Remove removes it at the provider, if authsync made it.
@@ -25,12 +25,12 @@ type Webhooks interface {
 }
 
 // mustReach refuses to set up a webhook that could not arrive.
-func (a *API) mustReach(providerName string, options []byte) error {
+func (a *API) mustReach(projectID uuid.UUID, providerName string, options []byte) error {
 	o, err := project.ParseOptions(options)
 	if err != nil || !o.Provision { // what is wrong with the options is said when they are stored
 		return nil //nolint:nilerr // see above
 	}
-	return a.config.Webhooks.CheckBase(providerName, o)
+	return a.config.Webhooks.CheckBase(projectID, providerName, o)
 }
 
 // webhookOf is the webhook of an integration as documents have it; nil if there is none.

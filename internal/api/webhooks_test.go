@@ -33,7 +33,7 @@ func (f *fakeWebhooks) set(change func(*fakeWebhooks)) {
 	change(f)
 }
 
-func (f *fakeWebhooks) CheckBase(name string, o provider.Options) error {
+func (f *fakeWebhooks) CheckBase(_ uuid.UUID, name string, o provider.Options) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	base := f.base

@@ -108,3 +108,8 @@ func (a *App) readingWorkers(workers *river.Workers, queues map[string]river.Que
 		Pool: a.pool, Queue: a.refreshes, Accounts: a.shared, Mirror: a.mirrors, Log: a.log.With(slog.String("part", "refresh")),
 	}, workers, queues)
 }
+
+// DivertWebhook is provision.Webhooks.Divert.
+func (a *App) DivertWebhook(projectID uuid.UUID, providerName, url string) {
+	a.webhooks.Divert(projectID, providerName, url)
+}

@@ -39,10 +39,11 @@ users, on this machine only, to try backfill, reconcile, refresh and redeliver w
 an account. From then on every start includes it.
 
 --provider clerk --key sk_test_… connects project demo to a development instance of
-Clerk: its users are read at once. With AUTHSYNC_PUBLIC_URL its webhooks are set up at
-Clerk, as integrations set --provision does; without, or if that fails, they come
-through Svix's relay, and the endpoint to add at Clerk is printed (see authsync
-listen). The key is stored; later starts need not have it.`,
+Clerk: its users are read at once, and its webhooks are set up at Clerk, as
+integrations set --provision does, to come to AUTHSYNC_PUBLIC_URL, or without one
+through Svix's relay, which is open while the server runs. If Clerk's side is not as
+expected, the endpoint to add there by hand is printed (see authsync listen). The key
+is stored; later starts need not have it, and have the same endpoint.`,
 		Example: "  authsync dev\n" +
 			"  authsync dev --demo-provider\n" +
 			"  authsync dev --provider clerk --key sk_test_abc\n" +
@@ -95,7 +96,7 @@ func (s *session) dev(ctx context.Context, f *devFlags) error {
 			_ = s.notice("authsync: %s came than can be shown", plural.Of(n, "more message")) // nothing to be done about it
 		})
 	})
-	if f.provider != "" {
+	if f.provider != "" || d.DemoProvider == "" {
 		followed.Go(func() {
 			if err := f.connect(following, s, d, c); err != nil && following.Err() == nil {
 				_ = s.notice("authsync: Clerk is not connected: %v", words(err)) // the server runs on

@@ -77,7 +77,13 @@ messages again for some days), and one command at a time listens to an inbox.`,
 			if err != nil {
 				return err
 			}
-			return s.listen(cmd.Context(), relay, token, to)
+			if !s.json {
+				err := s.printf("Clerk's webhook URL (Configure, Webhooks, Add Endpoint):\n\n  %s\n\n", svixrelay.InboxURL(token))
+				if err != nil {
+					return err
+				}
+			}
+			return s.listen(cmd.Context(), relay, token, to, func() {})
 		},
 	}
 	cmd.Flags().BoolVar(&fresh, "new-url", false, "open a new inbox, whose URL has to be pasted at Clerk")
@@ -110,24 +116,19 @@ func relayToken(dataDir, webhookURL string, fresh bool) (string, error) {
 	return tokens[webhookURL], config.WriteFile(path, text)
 }
 
-// listen relays until ctx ends, which is how it is meant to end.
-func (s *session) listen(ctx context.Context, relay, token, webhookURL string) error {
+// listen relays until ctx ends, which is how it is meant to end. connected is called with each connection.
+func (s *session) listen(ctx context.Context, relay, token, webhookURL string, connected func()) error {
 	f := &forwarder{session: s, to: webhookURL, client: &http.Client{
 		Timeout: forwardTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	defer f.client.CloseIdleConnections()
-	if !s.json {
-		err := s.printf("Clerk's webhook URL (Configure, Webhooks, Add Endpoint):\n\n  %s\n\n", svixrelay.InboxURL(token))
-		if err != nil {
-			return err
-		}
-	}
 	again := ""
 	err := svixrelay.Listen(ctx, svixrelay.Config{
 		URL: relay, Token: token, Deliver: f.deliver,
 		Connected: func() {
 			f.notice("Listening%s. Ctrl-C ends it.", again)
 			again = " again"
+			connected()
 		},
 		Lost: func(err error, pause time.Duration) {
 			f.notice("Not connected: %v. Next attempt in %s.", err, pause.Round(100*time.Millisecond))

@@ -74,7 +74,15 @@ func NewToken() string {
 func IsToken(text string) bool { return regexp.MustCompile(`^c_[0-9A-Za-z]{10}$`).MatchString(text) }
 
 // InboxURL is the URL that Clerk is to send to.
-func InboxURL(token string) string { return "https://webhooks.clerk.com/in/" + token + "/" }
+func InboxURL(token string) string { return inboxes + token + "/" }
+
+const inboxes = "https://webhooks.clerk.com/in/"
+
+// TokenOf is the token in the URL of an inbox.
+func TokenOf(inboxURL string) (token string, is bool) {
+	token = strings.TrimSuffix(strings.TrimPrefix(inboxURL, inboxes), "/")
+	return token, IsToken(token) && inboxURL == InboxURL(token)
+}
 
 // Request is a request to the inbox.
 type Request struct {

@@ -65,6 +65,13 @@ type Webhooks struct {
 	mu       sync.Mutex
 	opened   map[string]account
 	compared map[string]comparison
+	diverted map[integration]string
+}
+
+// integration is a provider of a project.
+type integration struct {
+	projectID uuid.UUID
+	provider  string
 }
 
 // testTime is the default of Config.TestTime. A provider was seen to begin 22 seconds after it was
@@ -85,12 +92,30 @@ func New(c Config) *Webhooks {
 	if c.TestTime == 0 {
 		c.TestTime = testTime
 	}
-	return &Webhooks{config: c, store: store{c.Pool}, opened: map[string]account{}, compared: map[string]comparison{}}
+	return &Webhooks{config: c, store: store{c.Pool}, opened: map[string]account{}, compared: map[string]comparison{}, diverted: map[integration]string{}}
+}
+
+// Divert has the webhook of an integration go to another URL than that of its receiver, which leads there: that of a relay. It is
+// so in this process alone, until it ends.
+func (w *Webhooks) Divert(projectID uuid.UUID, providerName, url string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.diverted[integration{projectID, providerName}] = url
+}
+
+// url is where the webhook of an integration goes.
+func (w *Webhooks) url(projectID uuid.UUID, providerName string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if url, is := w.diverted[integration{projectID, providerName}]; is {
+		return url
+	}
+	return strings.TrimRight(w.config.Base, "/") + w.config.Path(providerName, projectID)
 }
 
 // CheckBase returns a fault.Invalid if the provider of these options could not reach this server.
-func (w *Webhooks) CheckBase(providerName string, o provider.Options) error {
-	return publicurl.CheckReachable(w.config.Base, provider.Title(providerName), o.BaseURL)
+func (w *Webhooks) CheckBase(projectID uuid.UUID, providerName string, o provider.Options) error {
+	return publicurl.CheckReachable(w.url(projectID, providerName), provider.Title(providerName), o.BaseURL)
 }
 
 // account is an opened provider account; it keeps an access token, which costs a request and, at
@@ -145,7 +170,7 @@ func (w *Webhooks) open(ctx context.Context, projectID uuid.UUID, name string) (
 func (w *Webhooks) want(projectID uuid.UUID, r *row) userapi.WantedWebhook {
 	want := userapi.WantedWebhook{
 		Key: "authsync " + projectID.String(), Made: r.IsMade,
-		URL: strings.TrimRight(w.config.Base, "/") + w.config.Path(r.Provider, projectID),
+		URL: w.url(projectID, r.Provider),
 	}
 	if r.WebhookID != nil {
 		want.ID = *r.WebhookID

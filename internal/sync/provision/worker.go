@@ -109,7 +109,7 @@ func (w *worker) work(ctx context.Context, r *row) error {
 	if err != nil {
 		return err
 	}
-	if err := w.CheckBase(r.Provider, a.options); err != nil {
+	if err := w.CheckBase(r.ProjectID, r.Provider, a.options); err != nil {
 		return err
 	}
 	switch r.State {
