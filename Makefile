@@ -29,9 +29,12 @@ CLIENTS_NODE  := .bin/clients-node-1
 # What builds and tests the package in clients/better-auth.
 BETTER_AUTH_NODE := .bin/better-auth-1
 
+# What signs and verifies as providers do: their own libraries.
+SENDERS_NODE := .bin/senders-node-1
+
 export PG
 
-CLIENTS_TOOLS := $(CLIENTS_NODE)/node_modules/drizzle-kit/package.json $(BETTER_AUTH_NODE)/node_modules/typescript/package.json
+CLIENTS_TOOLS := $(CLIENTS_NODE)/node_modules/drizzle-kit/package.json $(BETTER_AUTH_NODE)/node_modules/typescript/package.json $(SENDERS_NODE)/node_modules/@workos-inc/node/package.json
 TEST_TOOLS := $(STANDARDWEBHOOKS) $(DOCS_NODE)/node_modules/pg/package.json $(AXE) $(CLIENTS_TOOLS)
 
 .DEFAULT_GOAL := help
@@ -166,6 +169,10 @@ $(CLIENTS_NODE)/node_modules/drizzle-kit/package.json:
 $(BETTER_AUTH_NODE)/node_modules/typescript/package.json:
 	@scripts/npm-tool.sh '$(notdir $(BETTER_AUTH_NODE))' 'better-auth@1.7.7 pg@8.23.1 typescript@7.0.2 @types/node@22.20.7 standardwebhooks@$(STANDARDWEBHOOKS_VERSION) svix@1.99.1' \
 		'what tests the package for Better Auth'
+
+$(SENDERS_NODE)/node_modules/@workos-inc/node/package.json:
+	@scripts/npm-tool.sh '$(notdir $(SENDERS_NODE))' '@workos-inc/node@12.3.0 @clerk/backend@3.25.0 standardwebhooks@$(STANDARDWEBHOOKS_VERSION) svix@1.99.1' \
+		'what signs and verifies as providers do'
 
 $(DOCS_NODE)/node_modules/pg/package.json:
 	@scripts/npm-tool.sh '$(notdir $(DOCS_NODE))' 'sucrase@3.35.1 better-auth@1.7.7 pg@8.23.1 express@5.3.0 standardwebhooks@$(STANDARDWEBHOOKS_VERSION)' \
