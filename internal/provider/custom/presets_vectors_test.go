@@ -17,7 +17,7 @@ import (
 )
 
 // Requests that openssl signed as the providers' documentation says: Kinde's and FusionAuth's with an RSA key that was made for
-// this test, Keycloak's extension with a shared secret.
+// this test, Keycloak's extension with a shared secret. WorkOS's own library (@workos-inc/node 12.3.0, computeSignature) signed its.
 func TestPresetsVerifyWhatAnotherProgramSigned(t *testing.T) {
 	t.Parallel()
 	const kid = "_H07"
@@ -58,6 +58,12 @@ func TestPresetsVerifyWhatAnotherProgramSigned(t *testing.T) {
 			preset: "keycloak", secret: "keycloak-shared-secret", typ: "access.REGISTER",
 			body:   `{"type":"access.REGISTER","id":"e1","time":1777890001250,"authDetails":{"userId":"u1"},"details":{"email":"ada@example.com"}}`,
 			header: header("X-Keycloak-Signature", "54a52309e8c603e8116b53887f7ab1c96807b26eca50a3851a2eb54c08330f30"),
+		},
+		"WorkOS": {
+			preset: "workos", secret: "workos-shared-secret-of-a-test", typ: "user.created",
+			body: `{"id":"event_01","event":"user.created","data":{"object":"user","id":"user_01","email":"ada@example.com",` +
+				`"updated_at":"2026-05-04T10:20:30.000Z"},"created_at":"2026-05-04T10:20:30.500Z"}`,
+			header: header("WorkOS-Signature", "t=1777890031000, v1=9fa2a16003e91afaf9e5d72cd038865ca4d4502be38fefbf978144d113c7204d"),
 		},
 		"PropelAuth": { // the third example of Svix
 			preset: "propelauth", secret: "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
