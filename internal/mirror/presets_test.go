@@ -202,7 +202,8 @@ func TestPresetsInAnyOrder(t *testing.T) {
 					}
 				}
 			}
-			for _, batch := range append(steps, atOnce) {
+			apply(t, pool, atOnce)
+			for _, batch := range steps {
 				apply(t, pool, batch)
 			}
 			rows, first := rowsOf(t, pool), map[string]string{}

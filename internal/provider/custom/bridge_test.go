@@ -18,16 +18,16 @@ func TestEnvelopesAreTheSameToAllProviders(t *testing.T) {
 	require.NoError(t, err)
 	for body, want := range map[string]bool{
 		`{"version":"0","id":"1","detail-type":"x","source":"s","detail":{"type":"y"}}`: true,
-		`{"detail":{},"detail-type":null}`:                                             true,
-		`{"detail-type":"x","detail":{"a":1},"detail":{"b":2}}`:                        true,
-		`{"detail-type":"x","detail":{"a":1},"detail":"text"}`:                         false,
-		`{"detail-type":"x","detail":[{}]}`:                                            false,
-		`{"detail-type":"x"}`:                                                          false,
-		`{"detail":{"detail-type":"x","detail":{}}}`:                                   false,
-		`{"data":{"detail-type":"x","detail":{}}}`:                                     false,
-		`"\"detail-type\""`:                                                            false,
-		`["detail-type",{}]`:                                                           false,
-		`{"type":"user.created","data":{}}`:                                            false,
+		`{"detail":{},"detail-type":null}`:                                              true,
+		`{"detail-type":"x","detail":{"a":1},"detail":{"b":2}}`:                         true,
+		`{"detail-type":"x","detail":{"a":1},"detail":"text"}`:                          false,
+		`{"detail-type":"x","detail":[{}]}`:                                             false,
+		`{"detail-type":"x"}`:                                                           false,
+		`{"detail":{"detail-type":"x","detail":{}}}`:                                    false,
+		`{"data":{"detail-type":"x","detail":{}}}`:                                      false,
+		`"\"detail-type\""`:                                                             false,
+		`["detail-type",{}]`:                                                            false,
+		`{"type":"user.created","data":{}}`:                                             false,
 	} {
 		v, err := payload.Parse([]byte(body))
 		require.NoError(t, err)

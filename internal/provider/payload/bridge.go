@@ -7,15 +7,13 @@ type Bridge struct {
 	ID, Time, DetailType Value
 }
 
-var detailType = []byte(`"detail-type"`)
-
 // Unwrap takes an envelope of Amazon EventBridge off, so that an event is the same with and without one:
 //
 //	{"version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail": {the event}}
 //
 // Any other value is returned as it is, with no Bridge. Definitions have the same rule in jq: custom's anEnvelope.
 func Unwrap(v Value) (event Value, b *Bridge) {
-	if !v.IsObject() || !bytes.Contains(v, detailType) { // in most events nothing more is looked at
+	if !v.IsObject() || !bytes.Contains(v, []byte(`"detail-type"`)) { // in most events nothing more is looked at
 		return v, nil
 	}
 	b = new(Bridge)

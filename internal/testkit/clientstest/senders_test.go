@@ -39,8 +39,8 @@ func senders() []sender {
 	}
 }
 
-// secret is what all senders sign with.
-const senderSecret = "whsec_c2VuZGVycyBvZiBtZXNzYWdlcywgc2lnbmVkIGJ5IG90aGVycw==" //nolint:gosec // of tests
+// senderSecret is what all senders sign with.
+const senderSecret = "whsec_c2VuZGVycyBvZiBtZXNzYWdlcywgc2lnbmVkIGJ5IG90aGVycw=="
 
 // message is one for a program in testdata/senders.
 type message struct {
