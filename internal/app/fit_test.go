@@ -77,6 +77,24 @@ func TestAProcessWithAnotherEncryptionKey(t *testing.T) {
 	}
 }
 
+// One row that a stray process has sealed with a key of its own takes nobody away, and is said.
+func TestAKeyOfASingleRowIsMissing(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	other, err := seal.ParseKeys(seal.NewKey())
+	require.NoError(t, err)
+	sealed, err := other.Seal([]byte(`{}`))
+	require.NoError(t, err)
+	_, err = in.controlDB.Exec(t.Context(), `UPDATE authsync.integrations SET credentials_sealed = $1 WHERE provider = 'auth0'`, sealed)
+	require.NoError(t, err)
+	a, _ := in.start(t, config.Roles{Receiver: true})
+	status, answer := readiness(t, a.URL())
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "ready", answer.Status)
+	require.Contains(t, answer.Parts["encryption_key"], "lacks the key "+other.IDs()[0]+", which sealed 1 of ")
+	require.NoError(t, in.send(t, a.URL(), provider.Clerk, "user_1"))
+}
+
 // Waiting messages are shown and make nobody unready: it would take the receivers away when they are needed.
 func TestLagIsShownAndFailsNothing(t *testing.T) {
 	t.Parallel()

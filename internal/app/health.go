@@ -32,6 +32,9 @@ type part struct {
 	check func(ctx context.Context) error
 }
 
+// remark is what a part has to say although it works.
+type remark struct{ error }
+
 // healthz reports that the process is alive. A restart would help only if this does not answer, so
 // it checks nothing else.
 func (h *health) healthz(w http.ResponseWriter, _ *http.Request) {
@@ -41,7 +44,7 @@ func (h *health) healthz(w http.ResponseWriter, _ *http.Request) {
 // readiness is the answer of /readyz.
 type readiness struct {
 	Status string            `json:"status"` // ready or not_ready
-	Parts  map[string]string `json:"parts"`  // ok, or the problem, by part
+	Parts  map[string]string `json:"parts"`  // ok, or the problem, by part; one that is not ok need not make the process unready
 	// LagSeconds is how long the oldest message has waited to be applied, in whichever process. It decides nothing: receivers
 	// that leave the balancer because of a backlog would lose the messages that follow.
 	LagSeconds *float64 `json:"lag_seconds"` // null: not known
@@ -57,11 +60,16 @@ func (h *health) readyz(w http.ResponseWriter, r *http.Request) {
 		answer.Status, status = "not_ready", http.StatusServiceUnavailable
 	}
 	for _, p := range h.parts {
-		if err := p.check(ctx); err != nil {
+		err := p.check(ctx)
+		said, isRemark := errors.AsType[*remark](err)
+		switch {
+		case isRemark:
+			answer.Parts[p.name] = said.Error()
+		case err != nil:
 			fail(p.name, err.Error())
-			continue
+		default:
+			answer.Parts[p.name] = "ok"
 		}
-		answer.Parts[p.name] = "ok"
 	}
 	if seconds, err := h.lag.get(ctx); err == nil {
 		answer.LagSeconds = &seconds

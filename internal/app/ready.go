@@ -62,19 +62,25 @@ type keys struct {
 	refused atomic.Int64 // times that no jobs were taken
 }
 
-// check is the part encryption_key. One row that cannot be opened is enough: what it belongs to does not work in this
-// process, and another one may have the key.
+// check is the part encryption_key. It fails if most of what is stored cannot be opened here: another process may have the key.
+// Less is only said, because all processes may lack the key of a row that a stray one has written.
 func (k *keys) check(ctx context.Context) error {
 	fit, err := k.fit.get(ctx)
 	if err != nil {
 		k.log.WarnContext(ctx, "encryption_key_not_compared", slog.Any("error", err))
 		return errors.New("cannot be compared with the control database; the log of this process has the reason")
 	}
-	if n := int64(len(fit.Missing)); n > 0 {
-		return fmt.Errorf("AUTHSYNC_ENCRYPTION_KEY lacks the %s %s, which sealed what is in the control database, and has %s: "+
-			"add it behind the first one and a comma", plural.Word(n, "key", "keys"), strings.Join(fit.Missing, ", "), strings.Join(k.own, ", "))
+	n := int64(len(fit.Missing))
+	if n == 0 {
+		return nil
 	}
-	return nil
+	lacks := fmt.Errorf("AUTHSYNC_ENCRYPTION_KEY lacks the %s %s, which sealed %d of %d values in the control database, and has %s: "+
+		"add it behind the first one and a comma, or enter anew what it sealed", plural.Word(n, "key", "keys"), strings.Join(fit.Missing, ", "),
+		fit.Closed, fit.Opened+fit.Closed, strings.Join(k.own, ", "))
+	if fit.Closed <= fit.Opened {
+		return &remark{lacks}
+	}
+	return lacks
 }
 
 // mayTake is false if this process can open nothing of what is stored: it would take the jobs of those that can.
@@ -83,18 +89,18 @@ func (k *keys) mayTake(ctx context.Context) bool {
 	if err != nil {
 		return true // the jobs themselves will tell
 	}
-	if k.unfit.Swap(!fit.Opens) == fit.Opens {
-		if fit.Opens {
+	if k.unfit.Swap(fit.OpensNothing()) != fit.OpensNothing() {
+		if !fit.OpensNothing() {
 			k.log.InfoContext(ctx, "jobs_taken_again")
 		} else {
 			k.log.ErrorContext(ctx, "jobs_refused", slog.String("reason", "nothing in the control database is sealed with a key of this process"),
 				slog.Any("missing_keys", fit.Missing))
 		}
 	}
-	if !fit.Opens {
+	if fit.OpensNothing() {
 		k.refused.Add(1)
 	}
-	return fit.Opens
+	return !fit.OpensNothing()
 }
 
 // The oldest row of each project: what is waiting may be millions.

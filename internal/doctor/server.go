@@ -60,7 +60,11 @@ func unready(ctx context.Context, c *client.Client) ([]Fault, error) {
 		return nil, nil
 	}
 	slices.Sort(not)
-	return []Fault{{What: "not ready: " + strings.Join(not, "; "), Next: "see the log of the server"}}, nil
+	what := "not ready: "
+	if ready.Status == "ready" {
+		what = "ready, but "
+	}
+	return []Fault{{What: what + strings.Join(not, "; "), Next: "see the log of the server"}}, nil
 }
 
 // database checks that the control database answers and has this binary's schema, which all further

@@ -15,13 +15,16 @@ import (
 type Fit struct {
 	// Missing are the ids of the keys that something is sealed with and the keyring lacks.
 	Missing []string
-	// Opens means that the keyring has a key of something that is stored, or that nothing is.
-	Opens bool
+	// Opened and Closed count what is sealed with a key of the keyring, and with one that it lacks.
+	Opened, Closed int
 }
+
+// OpensNothing means that something is stored, and that the keyring has no key of any of it.
+func (f Fit) OpensNothing() bool { return f.Closed > 0 && f.Opened == 0 }
 
 // What Reseal seals anew: the rest ends with the key of its day.
 const selectSealingKeys = `
-	SELECT DISTINCT substr(s.sealed, 1, $1)
+	SELECT substr(s.sealed, 1, $1) AS prefix, count(*) AS number
 	FROM (
 		SELECT database_url_sealed AS sealed FROM authsync.projects
 		UNION ALL
@@ -33,7 +36,8 @@ const selectSealingKeys = `
 		UNION ALL
 		SELECT subject_sealed FROM authsync.erasures WHERE state = 'running'
 	) AS s
-	WHERE s.sealed IS NOT NULL`
+	WHERE s.sealed IS NOT NULL
+	GROUP BY prefix`
 
 // FitOf compares a keyring with the keys that sealed what is stored. It opens nothing.
 func FitOf(ctx context.Context, pool *pgxpool.Pool, keyring *seal.Keyring) (f Fit, err error) {
@@ -41,22 +45,25 @@ func FitOf(ctx context.Context, pool *pgxpool.Pool, keyring *seal.Keyring) (f Fi
 	if err != nil {
 		return f, fmt.Errorf("read which keys sealed what is stored: %w", err)
 	}
-	prefixes, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	groups, err := pgx.CollectRows(rows, pgx.RowToStructByName[struct {
+		Prefix []byte
+		Number int
+	}])
 	if err != nil {
 		return f, fmt.Errorf("read which keys sealed what is stored: %w", err)
 	}
 	known := keyring.IDs()
-	for _, prefix := range prefixes {
-		id, ok := seal.KeyOf(prefix)
+	for _, group := range groups {
+		id, ok := seal.KeyOf(group.Prefix)
 		switch {
 		case !ok: // damaged: no key would open it
 		case slices.Contains(known, id):
-			f.Opens = true
+			f.Opened += group.Number
 		default:
+			f.Closed += group.Number
 			f.Missing = append(f.Missing, id)
 		}
 	}
-	f.Opens = f.Opens || len(f.Missing) == 0
 	slices.Sort(f.Missing)
 	return f, nil
 }
