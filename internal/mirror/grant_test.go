@@ -15,6 +15,7 @@ import (
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/mirror"
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
 )
 
@@ -173,7 +174,7 @@ func TestGrantHeedsRowLevelSecurity(t *testing.T) {
 		"ForAnotherRole":  {secured + `CREATE POLICY own ON capydb_auth.users FOR SELECT TO pg_monitor USING (true)`, nil, "no row"},
 		"ForEverybody":    {secured + `CREATE POLICY own ON capydb_auth.users USING (id = 'u2')`, []string{"u2"}, "the rows that policy own allows"},
 		"ForWritersOnly":  {secured + `CREATE POLICY own ON capydb_auth.users FOR UPDATE USING (true)`, nil, "no row"},
-		"ThroughAnother":  {secured + `GRANT pg_monitor TO %s; CREATE POLICY own ON capydb_auth.users TO pg_monitor USING (id = 'u1')`, []string{"u1"}, "policy own"},
+		"ThroughAnother":  {secured + `GRANT pg_monitor TO %s; CREATE POLICY own ON capydb_auth.users TO pg_monitor USING (id = 'u1')`, []string{"u1"}, "the rows that policy own allows"},
 		"Bypassed":        {secured + `ALTER ROLE %s BYPASSRLS`, []string{"u1", "u2"}, "every row: the role has BYPASSRLS"},
 		"OnlyRestricting": {secured + `CREATE POLICY no ON capydb_auth.users AS RESTRICTIVE USING (true)`, nil, "no row"},
 		"AlsoRestricting": {
@@ -200,8 +201,14 @@ func TestGrantHeedsRowLevelSecurity(t *testing.T) {
 			for _, s := range granted.Sees {
 				sees[s.Relation] = s
 			}
-			for _, relation := range []string{"users", "user_sources", "placeholders"} {
+			for _, relation := range []string{"users", "user_sources"} {
 				require.Contains(t, sees["capydb_auth."+relation].Rows, c.says, relation)
+			}
+			if c.policies == `SELECT 1` {
+				require.Equal(t, c.says, sees["capydb_auth.placeholders"].Rows)
+			} else {
+				require.Contains(t, sees["capydb_auth.placeholders"].Rows, "of capydb_auth.users "+c.says)
+				require.Contains(t, sees["capydb_auth.placeholders"].Rows, "of capydb_auth.organizations every row: there is no row-level security")
 			}
 			for _, query := range []string{
 				`SELECT id FROM capydb_auth.users WHERE id <> 'u3' ORDER BY 1`,
@@ -219,11 +226,61 @@ func TestGrantHeedsRowLevelSecurity(t *testing.T) {
 			require.NoError(t, conn.QueryRow(t.Context(), `SELECT count(*) FROM capydb_auth.user_changes`).Scan(&changes))
 			require.Equal(t, 2, changes)
 			if c.policies != `SELECT 1` {
-				require.Equal(t, "every row, of every user: row-level security of capydb_auth.users does not hold here", sees["capydb_auth.user_changes"].Rows)
+				require.Equal(t, "every row: row-level security of capydb_auth.users does not hold here", sees["capydb_auth.user_changes"].Rows)
 			}
 			_, err = m.Apply(t.Context(), projectID(), []mirror.Event{update("e3", 3, "email", "3@example.com")})
 			require.NoError(t, err, "authsync writes as before")
 			require.Equal(t, "3@example.com", one(t, pool, selectEmail))
 		})
+	}
+}
+
+// TestGrantTellsTheTablesApart secures memberships and organizations, and not users.
+func TestGrantTellsTheTablesApart(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Project(t)
+	conn, role := newRole(t, pool)
+	m := newMirrors(t, pool)
+	joined := update("e1", 1, "role", "admin")
+	joined.RecordType, joined.OrganizationID, joined.UserID = record.Membership, "o1", "u1"
+	_, err := m.Apply(t.Context(), projectID(), []mirror.Event{joined})
+	require.NoError(t, err)
+	execute(t, pool, `ALTER TABLE capydb_auth.memberships ENABLE ROW LEVEL SECURITY; ALTER TABLE capydb_auth.organizations ENABLE ROW LEVEL SECURITY`)
+
+	granted, err := m.Grant(t.Context(), projectID(), readsAll(role))
+	require.NoError(t, err)
+	const (
+		all   = "every row: there is no row-level security"
+		none  = "no row: row-level security is on, and no policy for SELECT holds for the role; CREATE POLICY … ON capydb_auth.%s FOR SELECT TO … USING (…)"
+		aside = "every row: row-level security of capydb_auth.organizations and capydb_auth.memberships does not hold here"
+	)
+	of := func(table string) string { return strings.Replace(none, "%s", table, 1) }
+	sees, secured := map[string]string{}, []string{}
+	for _, s := range granted.Sees {
+		sees[strings.TrimPrefix(s.Relation, "capydb_auth.")] = s.Rows
+		if s.RowSecurity {
+			secured = append(secured, s.Relation)
+		}
+	}
+	require.Equal(t, map[string]string{
+		"organizations": of("organizations"), "users": all, "memberships": of("memberships"), "invitations": all, "sessions": all,
+		"organization_sources": of("organizations"), "user_sources": all, "membership_sources": of("memberships"),
+		"invitation_sources": all, "session_sources": all,
+		"changes": aside, "record_changes": aside, "user_changes": all,
+		"placeholders": "of capydb_auth.users " + all + "; of capydb_auth.organizations " + of("organizations"),
+	}, sees)
+	require.ElementsMatch(t, []string{
+		"capydb_auth.organizations", "capydb_auth.memberships", "capydb_auth.organization_sources", "capydb_auth.membership_sources",
+		"capydb_auth.placeholders",
+	}, secured)
+	for query, want := range map[string]int{
+		`SELECT count(*) FROM capydb_auth.memberships`:        0,
+		`SELECT count(*) FROM capydb_auth.membership_sources`: 0,
+		`SELECT count(*) FROM capydb_auth.record_changes`:     1,
+		`SELECT count(*) FROM capydb_auth.record_changes WHERE after ->> 'role' = 'admin'`: 1,
+	} {
+		var got int
+		require.NoError(t, conn.QueryRow(t.Context(), query).Scan(&got))
+		require.Equal(t, want, got, query)
 	}
 }
