@@ -65,8 +65,8 @@ test: $(TEST_TOOLS) ## Run the tests; ARGS='-run Name ./internal/pkg' for some, 
 test/race: $(TEST_TOOLS) ## Run the tests with the race detector
 	@scripts/test.sh -race $(ARGS)
 
-test/plans: ## Check on PostgreSQL 18, from npm, that no statement reads more than it is asked for
-	@PG=18 scripts/test.sh -vet=off -run 'NoPlan|Reads' ./internal/app ./internal/dashboard ./internal/delivery/... ./internal/ingest/inbox ./internal/mirror ./internal/sync/prune
+test/plans: ## Check on PostgreSQL 18, from npm, that no statement reads more than it is asked for, and that no setting of it ends one
+	@PG=18 scripts/test.sh -vet=off -run 'NoPlan|Reads|TestOpen$$' ./internal/pgdb ./internal/app ./internal/dashboard ./internal/delivery/... ./internal/ingest/inbox ./internal/mirror ./internal/sync/prune
 
 test/docs: $(TEST_TOOLS) ## Run the README and the pages of docs/ word by word
 	@scripts/test.sh ./internal/testkit/docstest $(ARGS)

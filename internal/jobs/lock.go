@@ -26,8 +26,9 @@ const lockSession = `
 	FROM (VALUES
 		('tcp_keepalives_idle', '2'), ('tcp_keepalives_interval', '1'), ('tcp_keepalives_count', '3'),
 		('tcp_user_timeout', '5000'), ('idle_session_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
-		('statement_timeout', '0'), ('lock_timeout', '0')
-	) AS s (name, value)`
+		('statement_timeout', '0'), ('lock_timeout', '0'), ('transaction_timeout', '0')
+	) AS s (name, value)
+	WHERE s.name <> 'transaction_timeout' OR current_setting(s.name, true) IS NOT NULL -- PostgreSQL 17 brought it`
 
 const takeLock = `SELECT pg_advisory_lock(authsync.client_lock_key($1))`
 

@@ -182,6 +182,12 @@ func state(code string) string {
 		return "the database was dropped"
 	case "55P03": // lock_not_available
 		return "another transaction holds a lock on a table or row that is needed: work continues when it ends (pg_stat_activity shows what is blocking)"
+	case "25P04": // transaction_timeout
+		return "the server ended the session because a transaction took longer than transaction_timeout, which authsync cannot lift behind a pooler: " +
+			"run ALTER ROLE … SET transaction_timeout = 0 for authsync's role, and ALTER DATABASE … likewise if it is set there, or use a direct connection"
+	case "25P03": // idle_in_transaction_session_timeout
+		return "the server ended the session because a transaction was idle for longer than idle_in_transaction_session_timeout: " +
+			"if it is below 10s for authsync's role or the database, raise it; work is repeated"
 	case "57P05": // idle_session_timeout
 		return "the server closed the idle session"
 	default:

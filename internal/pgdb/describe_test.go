@@ -320,3 +320,15 @@ func TestTenantsConnectThroughTheGuard(t *testing.T) {
 }
 
 func projectID(n byte) uuid.UUID { return uuid.UUID{15: n} }
+
+func TestDescribeNamesTheTimeout(t *testing.T) {
+	t.Parallel()
+	for code, says := range map[string]string{
+		"25P03": "idle for longer than idle_in_transaction_session_timeout",
+		"25P04": "took longer than transaction_timeout, which authsync cannot lift behind a pooler: run ALTER ROLE",
+	} {
+		err := &pgconn.PgError{Severity: "FATAL", Code: code, Message: "terminating connection"}
+		require.Contains(t, pgdb.Describe(err), says)
+		require.True(t, pgdb.Passing(err))
+	}
+}

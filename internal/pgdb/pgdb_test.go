@@ -36,6 +36,30 @@ func TestOpen(t *testing.T) {
 		require.Equal(t, time.Minute, config.MaxConnIdleTime)
 	})
 
+	t.Run("NothingTimesOutByItself", func(t *testing.T) {
+		t.Parallel()
+		// Whatever timeouts a session of this version of PostgreSQL knows.
+		const timeouts = `SELECT name FROM pg_settings WHERE context = 'user' AND name LIKE '%\_timeout' AND category = 'Client Connection Defaults / Statement Behavior'`
+		admin := pgtest.Empty(t)
+		rows, err := admin.Query(t.Context(), timeouts)
+		require.NoError(t, err)
+		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		require.Subset(t, names, []string{"statement_timeout", "idle_in_transaction_session_timeout"})
+		for _, name := range names {
+			_, err := admin.Exec(t.Context(), `ALTER DATABASE `+pgx.Identifier{admin.Config().ConnConfig.Database}.Sanitize()+` SET `+name+` = '1h'`)
+			require.NoError(t, err)
+		}
+		pool, err := pgdb.Open(t.Context(), pgtest.URL(t, admin), pgdb.Options{})
+		require.NoError(t, err)
+		defer pool.Close()
+		rows, err = pool.Query(t.Context(), timeouts+` AND setting <> '0'`)
+		require.NoError(t, err)
+		left, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		require.Empty(t, left)
+	})
+
 	t.Run("HasDefaultsThatTheURLMayReplace", func(t *testing.T) {
 		t.Parallel()
 		for dsn, want := range map[string]struct {

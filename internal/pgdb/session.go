@@ -29,6 +29,8 @@ func FreshPlans() map[string]string {
 // with which hosts protect a full disk, and the default tablespaces. JIT is off: the statements are
 // short, but the planner overestimates those in functions that forbid a join method, and spends
 // half a second compiling them.
+//
+// sinceVersion17 is set where the server knows it.
 func Session() map[string]string {
 	return map[string]string{
 		"default_transaction_isolation":       "read committed",
@@ -45,10 +47,14 @@ func Session() map[string]string {
 		"lock_timeout":                        "0",
 		"idle_in_transaction_session_timeout": "0",
 		"idle_session_timeout":                "0",
+		sinceVersion17:                        "0",
 		"exit_on_error":                       "off",
 		"jit":                                 "off",
 	}
 }
+
+// sinceVersion17 is a setting that PostgreSQL 15 and 16 lack.
+const sinceVersion17 = "transaction_timeout"
 
 // startup returns the settings of the startup message: only those that poolers track for each
 // client. PgBouncer refuses a connection with any other.
@@ -162,7 +168,11 @@ func (s *session) ask(
 	list := slices.Clone(columns)
 	for _, name := range slices.Sorted(maps.Keys(s.settings)) {
 		args = append(args, []byte(s.settings[name]))
-		list = append(list, column(fmt.Sprintf("pg_catalog.set_config('%s', $%d::text, false)", name, len(args)), name))
+		set := fmt.Sprintf("pg_catalog.set_config('%s', $%d::text, false)", name, len(args))
+		if name == sinceVersion17 {
+			set = "CASE WHEN pg_catalog.current_setting('" + name + "', true) IS NOT NULL THEN " + set + " END"
+		}
+		list = append(list, column(set, name))
 	}
 	result := conn.ExecParams(ctx, "SELECT "+strings.Join(list, ", "), args, nil, nil, nil).Read()
 	if result.Err != nil {

@@ -81,6 +81,8 @@ func unavailableCode(code string) bool {
 		"57P04", // database_dropped
 		"57P05", // idle_session_timeout
 		"25006", // read_only_sql_transaction: a standby, or set by the owner
+		"25P03", // idle_in_transaction_session_timeout; it ends the session, as the next one does
+		"25P04", // transaction_timeout
 		"3D000": // invalid_catalog_name: no such database
 		return true
 	default:

@@ -29,6 +29,8 @@ func TestClassesOfSQLSTATEs(t *testing.T) {
 	for code, want := range map[string]string{
 		"08006": unavailable, // connection_failure
 		"25006": unavailable, // read_only_sql_transaction
+		"25P03": unavailable, // idle_in_transaction_session_timeout
+		"25P04": unavailable, // transaction_timeout
 		"28000": unavailable, // invalid_authorization_specification
 		"28P01": unavailable, // invalid_password
 		"3D000": unavailable, // invalid_catalog_name
