@@ -2,6 +2,7 @@ package http_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,6 +76,7 @@ func TestConformance(t *testing.T) {
 			refuses("WholeURLFromData", request(`{"url": "{{ .user.raw.url }}"}`), "default.url", "fixed"),
 			refuses("PasswordInURL", request(`{"url": "https://robot:secret@a.example/x"}`), "default.url", "without user name"),
 			refuses("FragmentInURL", request(`{"url": "https://a.example/x#y"}`), "default.url", "#"),
+			refuses("LongURL", request(`{"url": "https://a.example/`+strings.Repeat("x", 8193)+`"}`), "default.url gives an address of 8211 bytes", "8192"),
 			refuses("UnknownMethod", request(`{"url": "https://a.example", "method": "TELL"}`), `"TELL"`, "POST, PUT, PATCH, DELETE, GET"),
 			refuses("BodyOfGet", request(`{"url": "https://a.example", "method": "get", "body": ".user"}`), "default.body", "GET"),
 			refuses("BodyIsNoJQ", request(`{"url": "https://a.example", "body": "{id: .user.id"}`), "default.body", "too early", "line 1"),

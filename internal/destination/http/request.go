@@ -109,6 +109,9 @@ func (h *api) compileURL(name, source string, d destination.Deps) (*template, er
 	if !constant {
 		address = scheme + "://" + host + "/"
 	}
+	if err := httpsend.CheckURL(name, address); err != nil {
+		return nil, err
+	}
 	if _, err := url.Parse(address); err != nil {
 		return nil, fault.New(fault.Invalid, name+" cannot be read as an address: write what is no letter or digit as %XX")
 	}
@@ -198,6 +201,9 @@ func (r *request) address(ctx context.Context, input *jq.Input, secrets map[stri
 		return rendered{}, fault.New(fault.Invalid, r.url.name+` has an expression that gives nothing for this change, and the address would be another one: give it an alternative, such as .user.email // "none", or a condition to the destination`)
 	}
 	if err != nil {
+		return rendered{}, err
+	}
+	if err := httpsend.CheckURL(r.url.name, address.text); err != nil {
 		return rendered{}, err
 	}
 	u, err := url.Parse(address.text)

@@ -164,6 +164,8 @@ func TestMessagesThatMakeNoRequest(t *testing.T) {
 		"BodyWithSecretFails": {`{"url": "URL/", "body": "$secrets.token | error"}`, destinationtest.Updated(), destination.GiveUp, "the cause is not kept"},
 		"BodyOfNothing":       {`{"url": "URL/", "body": "if .type == \"user.deleted\" then .user else empty end"}`, destinationtest.Updated(), destination.Delivered, "nothing to send"},
 		"BodyOfEmptyValues":   {`{"url": "URL/", "body": "{name: if_changed(.username), phone: \"\"}"}`, destinationtest.Updated(), destination.Delivered, "no value of the body is set"},
+		"LongAddress":         {`{"url": "URL/{{ \"x\" * 300000 }}"}`, destinationtest.Updated(), destination.GiveUp, "options.requests.default.url gives an address of"},
+		"LongAddressOfSecret": {`{"url": "URL/{{ $secrets.token * 3000 }}"}`, destinationtest.Updated(), destination.GiveUp, "options.requests.default.url gives an address of"},
 		"LargeBody":           {`{"url": "URL/", "body": "{a: (\"x\" * 1100000)}"}`, destinationtest.Updated(), destination.GiveUp, "at most 1048576"},
 	} {
 		t.Run(name, func(t *testing.T) {

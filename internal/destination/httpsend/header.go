@@ -33,10 +33,21 @@ func CheckHeaderName(field, name string, own ...string) error {
 	return nil
 }
 
+// maxLine is how many bytes servers take of an address, and of a header's value.
+const maxLine = 8 << 10
+
+// CheckURL returns a fault.Invalid if an address is too long to be sent, without quoting it.
+func CheckURL(field, address string) error {
+	if len(address) > maxLine {
+		return fault.Newf(fault.Invalid, "%s gives an address of %d bytes; servers take at most %d", field, len(address), maxLine)
+	}
+	return nil
+}
+
 // CheckHeaderValue returns a fault.Invalid if a header cannot have this value, without quoting it.
 func CheckHeaderValue(field, name, value string) error {
-	if len(value) > 8<<10 {
-		return fault.Newf(fault.Invalid, "%s: the value of %s has %d bytes; servers take at most 8192", field, name, len(value))
+	if len(value) > maxLine {
+		return fault.Newf(fault.Invalid, "%s: the value of %s has %d bytes; servers take at most %d", field, name, len(value), maxLine)
 	}
 	odd := func(r rune) bool { return (r < ' ' && r != '\t') || r == 0x7f }
 	if strings.ContainsFunc(value, odd) {

@@ -116,6 +116,9 @@ func (w *webhook) setTarget(d destination.Deps) error {
 	if w.options.URL == "" {
 		return fault.New(fault.Invalid, "options.url is missing: give the address that takes the webhooks, such as https://app.example.com/webhooks/authsync")
 	}
+	if err := httpsend.CheckURL("options.url", w.options.URL); err != nil {
+		return err
+	}
 	if d.CheckURL != nil {
 		if err := d.CheckURL(w.options.URL); err != nil {
 			return fault.New(fault.Invalid, "options.url: "+err.Error())

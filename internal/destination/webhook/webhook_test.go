@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +50,7 @@ func TestConformance(t *testing.T) {
 			refuses("HeaderOfTheConnection", options(`{"url": "https://app.example.com", "headers": {"host": "x"}}`), "Host", "leave it out"),
 			refuses("HeaderWithoutName", options(`{"url": "https://app.example.com", "headers": {"a b": "x"}}`), `"a b"`, "letters"),
 			refuses("HeaderOfTwoLines", options(`{"url": "https://app.example.com", "headers": {"x-a": "1\r\nx-b: 2"}}`), "x-a", "line break"),
+			refuses("LongURL", options(`{"url": "https://a.example/`+strings.Repeat("x", 8193)+`"}`), "options.url gives an address of 8211 bytes", "8192"),
 			refuses("URLIsANumber", options(`{"url": 7}`), "options.url", "takes a text"),
 			refuses("LimitOfNothing", options(`{"url": "https://app.example.com", "limit": {}}`), "options.limit", "requests"),
 			refuses("LimitWithoutTime", options(`{"url": "https://app.example.com", "limit": {"requests": 5}}`), "options.limit.per", `"10s"`),
