@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/authsync/authsync/internal/destination/jq"
 	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/problem"
@@ -101,6 +102,7 @@ func describe(err error) *failure {
 	var known *failure
 	var tooLarge *http.MaxBytesError
 	var delayed *tenantdb.DelayError
+	var run *jq.RunError // the caller's expression; one of a destination has a code, too
 	coded, isCoded := fault.As(err)
 	switch {
 	case errors.As(err, &known):
@@ -109,6 +111,10 @@ func describe(err error) *failure {
 		return &failure{code: bodyTooLarge, detail: fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)}
 	case isCoded:
 		return ofCode(err, coded)
+	case errors.As(err, &run):
+		return invalidField("", run.Error())
+	case errors.As(err, new(*jq.UnavailableError)):
+		return ofCode(err, &fault.Error{Code: fault.Unavailable})
 	case errors.As(err, &delayed):
 		return &failure{code: projectDatabaseAway, detail: "the project's database cannot be used now: " + pgdb.Describe(delayed.Err)}
 	case pgdb.Unavailable(err):

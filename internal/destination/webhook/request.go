@@ -62,7 +62,11 @@ func (w *webhook) shape(ctx context.Context, m destination.Message) (json.RawMes
 	if !ok || value == nil {
 		return nil, nil
 	}
-	return w.payload.Marshal(value)
+	body, err := w.payload.Marshal(value)
+	if err != nil {
+		return nil, destination.ExpressionError(err, err.Error())
+	}
+	return body, nil
 }
 
 func defaultBody(m destination.Message) (json.RawMessage, error) {

@@ -115,6 +115,7 @@ func TestPayload(t *testing.T) {
 		`.user.email.domain`: {destination.GiveUp, "options.payload fails on this change"},
 		`.user, .before`:     {destination.GiveUp, "gives 2 values"},
 		`"x" * 1100000`:      {destination.GiveUp, "at most 1048576"},
+		`{a: ("x"*3000000)}`: {destination.GiveUp, "at most 1048576"},
 	} {
 		url, requests := receiver(t, http.StatusOK)
 		c := config(url)
@@ -123,6 +124,16 @@ func TestPayload(t *testing.T) {
 		require.Equal(t, want.outcome, result.Outcome, expression)
 		require.Contains(t, result.Reason, want.says)
 		require.Empty(t, requests, "nothing is sent")
+		d, err := webhook.Type{}.New(c, destination.Deps{})
+		require.NoError(t, err)
+		shown, err := d.Preview(t.Context(), destinationtest.Updated())
+		if want.outcome == destination.GiveUp {
+			require.True(t, fault.Is(err, fault.Invalid), "%s: %v", expression, err)
+			require.ErrorContains(t, err, want.says)
+		} else {
+			require.NoError(t, err)
+			require.Empty(t, shown)
+		}
 	}
 }
 
