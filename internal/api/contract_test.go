@@ -174,6 +174,23 @@ func TestSeveralMistakesAreToldAtOnce(t *testing.T) {
 	answer.invalid(t, "body", "database_url", "wrong_type")
 }
 
+// Else a key without the right to force could hide it behind one that does not.
+func TestAKeyIsGivenOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	answer := b.call(t, http.MethodPost, "/projects", `{"name": "a", "name": "b"}`)
+	answer.refused(t, http.StatusUnprocessableEntity, `"name" is given more than once: give it once`)
+	answer.invalid(t, "body", "name", "repeated")
+	b.project(t, "shop")
+	answer = b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "x", "type": "http", "options": {"requests": {
+		"default": {"url": "https://a.example", "u\u0072l": "https://b.example"}, "user.created": {"url": "https://c.example"}},
+		"success": [200, {"a": [[1], {"b": 1e999, "b": 2}], "c": {}}], "a": 1}, "type": "http", "type": "http"}`)
+	answer.refused(t, http.StatusUnprocessableEntity, "(and 2 more: see errors)")
+	answer.invalid(t, "body", "options.requests.default.url", "repeated")
+	answer.invalid(t, "body", "options.success[1].a[1].b", "repeated")
+	answer.invalid(t, "body", "type", "repeated")
+}
+
 func TestErrorsNameTheFieldThatIsWrong(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

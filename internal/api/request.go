@@ -77,7 +77,7 @@ func parseBody(body []byte, into any) error {
 		}
 		return fail(malformedRequest, "the body must be a JSON object")
 	}
-	faults := slices.Concat(unknownFields(values, jsonKeys(into)), wrongTypes(values, into), unstorable(values))
+	faults := slices.Concat(repeatedFields(body), unknownFields(values, jsonKeys(into)), wrongTypes(values, into), unstorable(values))
 	if len(faults) > 0 {
 		return several(faults)
 	}

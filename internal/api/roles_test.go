@@ -44,7 +44,6 @@ func needs() []need {
 		{"POST " + integration + "/reconcile", "", operate, false},
 		{"POST " + integration + "/reconcile", `{"dry_run": true, "force": false}`, operate, false},
 		{"POST " + integration + "/reconcile", `{"force": true}`, admin, false},
-		{"POST " + integration + "/reconcile", `{"force": false, "dry_run": true, "force": true}`, admin, false},
 		{"DELETE " + integration + "/reconcile", "", operate, false},
 		{"POST " + integration + "/redeliver", "", operate, false},
 		{"POST " + integration + "/preview", "", operate, false},
