@@ -28,6 +28,22 @@ func TestRedactRemovesTheLinksOfInvitations(t *testing.T) {
 	}
 }
 
+// A device is let in by both codes. A user_code of anything else is the customer's own.
+func TestRedactRemovesTheCodesOfDevices(t *testing.T) {
+	t.Parallel()
+	v, err := betterauth.New().NewVerifier(provider.Credentials{}, provider.Options{})
+	require.NoError(t, err)
+	const gone = `"[removed by authsync]"`
+	for body, want := range map[string]string{
+		`{"event":"deviceCode.created","data":{"id":"1","deviceCode":"d","userCode":"AB-CD"}}`: `{"event":"deviceCode.created","data":{"id":"1","deviceCode":` + gone + `,"userCode":` + gone + `}}`,
+		`{"type":"device-code.updated","data":{"user_code":"AB-CD"}}`:                          `{"type":"device-code.updated","data":{"user_code":` + gone + `}}`,
+		`[{"user_code":"AB-CD","device_code":"d"}]`:                                            `[{"user_code":` + gone + `,"device_code":` + gone + `}]`,
+		`{"type":"user.created","data":{"id":"u1","userCode":"E-7"}}`:                          `{"type":"user.created","data":{"id":"u1","userCode":"E-7"}}`,
+	} {
+		require.Equal(t, want, string(stored(v, []byte(body))))
+	}
+}
+
 // stored is a body as it is stored.
 func stored(v provider.Verifier, body []byte) []byte {
 	body, _ = v.Redact(body)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -217,18 +218,24 @@ func sum(secret, body []byte) []byte {
 func (verifier) ValidBody(body []byte) error { return payload.CheckBody(body) }
 
 // Redact also removes what resets a password or opens an API: the rows of Better Auth's tables
-// verification and apikey, in case a customer sends them; and links that a customer adds to an
+// verification, apikey and deviceCode, in case a customer sends them; and links that a customer adds to an
 // invitation.
 func (v verifier) Redact(body []byte) (stored []byte, excluded []string) {
 	return v.exclude.Remove(redact(body))
 }
 
+// deviceCode is the name of Better Auth's table of devices that ask to be let in, and of its column.
+var deviceCode = regexp.MustCompile(`(?i)device[_-]?code`)
+
 func redact(body []byte) []byte {
+	var secrets []string
+	if deviceCode.Match(body) { // otherwise a user_code is the customer's own
+		secrets = append(secrets, "usercode")
+	}
 	doc, err := payload.Parse(body)
 	if err != nil || !doc.IsObject() {
-		return payload.Redact(body)
+		return payload.Redact(body, secrets...)
 	}
-	var secrets []string
 	for _, key := range []string{"event", "type"} {
 		switch kind, _, _ := strings.Cut(strings.ToLower(doc.Member(key).Plain()), "."); kind {
 		case "verification":

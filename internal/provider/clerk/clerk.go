@@ -118,7 +118,7 @@ func (v verifier) Verify(h http.Header, body []byte, now time.Time) (provider.Pr
 func (verifier) ValidBody(body []byte) error { return payload.CheckBody(body) }
 
 // Redact also removes what an end user can sign in or join with: messages that Clerk hands over for
-// sending contain a code or a link, invitations a ticket.
+// sending contain a code or a link, invitations a ticket, verifications what they are carried on with.
 func (v verifier) Redact(body []byte) (stored []byte, excluded []string) {
 	return v.exclude.Remove(redact(body))
 }
@@ -133,5 +133,5 @@ func redact(body []byte) []byte {
 			return payload.Redact(body, invitations().Secrets...)
 		}
 	}
-	return payload.Redact(body)
+	return payload.Redact(body, verificationSecrets()...)
 }

@@ -57,7 +57,7 @@ func mappingOf(typ string) (m payload.Mapping, deletes, ok bool) {
 // users has the keys of Clerk's user object. The e-mail address is an element of a list; see
 // setEmailOf.
 func users() payload.Mapping {
-	return payload.Mapping{Type: record.User, Keys: []payload.Key{
+	return payload.Mapping{Type: record.User, Secrets: verificationSecrets(), Keys: []payload.Key{
 		{Field: payload.ID, Path: "id"},
 		{Field: payload.Email, Path: "email_addresses"},
 		{Field: payload.FirstName, Path: "first_name"},
@@ -69,6 +69,10 @@ func users() payload.Mapping {
 		{Field: payload.LastSignInAt, Path: "last_sign_in_at"},
 	}}
 }
+
+// verificationSecrets are the keys of a verification of an address, wallet or account by which it is carried on: what is
+// to be signed, and a link with the state of the request.
+func verificationSecrets() []string { return []string{"nonce", "externalverificationredirecturl"} }
 
 func organizations() payload.Mapping {
 	return payload.Mapping{Type: record.Organization, Keys: []payload.Key{

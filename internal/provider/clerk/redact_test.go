@@ -31,6 +31,22 @@ func TestRedactRemovesTheLinksOfInvitations(t *testing.T) {
 	require.Equal(t, bytes.Clone(unchanged), stored(v, unchanged))
 }
 
+// A sign-in token and what a verification is carried on with are in the objects of users and others.
+func TestRedactRemovesWhatSignsIn(t *testing.T) {
+	t.Parallel()
+	v, err := clerk.New().NewVerifier(provider.Credentials{}, provider.Options{})
+	require.NoError(t, err)
+	const gone = `"[removed by authsync]"`
+	body := func(nonce, address, url string) []byte {
+		return []byte(`{"type":"user.updated","data":{"id":"user_1","url":` + url + `,"web3_wallets":[{"verification":{"nonce":` + nonce + `}}],` +
+			`"external_accounts":[{"verification":{"external_verification_redirect_url":` + address + `}}],"unsafe_metadata":{"nonce":"mine"}}}`)
+	}
+	given := body(`"l6i2"`, `"https://accounts.google.com/o/oauth2/auth?state=x"`, `"https://x.clerk.accounts.dev/v1/tickets/accept?__clerk_ticket=e.y"`)
+	require.Equal(t, string(body(gone, gone, gone)), string(stored(v, given)))
+	nothing := body("null", "null", `"https://example.com"`)
+	require.Equal(t, string(nothing), string(stored(v, nothing)))
+}
+
 // stored is a body as it is stored.
 func stored(v provider.Verifier, body []byte) []byte {
 	body, _ = v.Redact(body)

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 )
 
+// ticket is the parameter of a link by which Clerk signs somebody in. Within another link its = is escaped.
+var ticket = []byte("__clerk_ticket")
+
 // Removed replaces a secret in a stored document.
 const Removed = "[removed by authsync]"
 
@@ -16,6 +19,8 @@ const (
 	secret      // a secret of an end user, or a live token
 	// secret unless it is a number: "tokens": 120 is a balance
 	count
+	// secret if it is a text or a list: "authorization": {"roles": […]} is none
+	header
 	// the customer's own data with unknown keys, so nothing is removed
 	opaque
 )
@@ -26,15 +31,17 @@ func kindOf(name []byte) kind {
 	switch string(name) {
 	case "usermetadata", "appmetadata", "publicmetadata", "privatemetadata", "unsafemetadata", "metadata":
 		return opaque
-	case "apikey", "backupcode", "backupcodes", "hashedpassword", "magiclink", "otp", "otpcode", "passwd", "passworddigest",
+	case "apikey", "backupcode", "backupcodes", "codeverifier", "devicecode", "hashedpassword", "magiclink", "otp", "otpcode", "passwd", "passworddigest",
 		"passwordhash", "passwordsalt", "privatekey", "recoverycode", "recoverycodes", "secretkey", "secrets",
 		"sessioncookie", "signingkey", "ticket", "tokenhash", "totp":
 		return secret
+	case "authorization", "cookie", "setcookie":
+		return header
 	case "tokens":
 		return count
 	}
 	switch {
-	case bytes.HasSuffix(name, []byte("token")):
+	case bytes.HasSuffix(name, []byte("token")), bytes.HasSuffix(name, []byte("jwt")):
 		return count
 	case bytes.HasSuffix(name, []byte("password")), bytes.HasSuffix(name, []byte("secret")):
 		return secret
@@ -44,12 +51,19 @@ func kindOf(name []byte) kind {
 
 // Redact returns the document with every secret and live token replaced by Removed, and everything
 // else byte by byte unchanged. It keeps null, true, false and empty values, which are no secrets.
+// A link with a ticket of Clerk's in it, which signs in whoever has it, is a secret under any name.
 // More names of secrets may be given, in lower case and without punctuation.
 //
 // It accepts any bytes, so that a truncated document keeps no token either.
 func Redact(doc []byte, more ...string) []byte {
 	var out []byte
 	done := 0
+	remove := func(from, to int) {
+		out = append(out, doc[done:from]...)
+		out = append(out, `"`+Removed+`"`...)
+		done = to
+	}
+	tickets := bytes.Contains(doc, ticket)
 	for i := 0; i < len(doc); {
 		quote := bytes.IndexByte(doc[i:], '"')
 		if quote < 0 {
@@ -59,6 +73,9 @@ func Redact(doc []byte, more ...string) []byte {
 		end := textEnd(doc, i)
 		value := skipSpace(doc, end)
 		if value >= len(doc) || doc[value] != ':' {
+			if tickets && bytes.Contains(doc[i:end], ticket) {
+				remove(i, end)
+			}
 			i = end
 			continue
 		}
@@ -72,13 +89,11 @@ func Redact(doc []byte, more ...string) []byte {
 				k = secret
 			}
 		}
-		if k == plain {
+		if k == plain || k == header && value < len(doc) && doc[value] == '{' {
 			continue
 		}
 		if i = anyEnd(doc, value); k != opaque && isSecret(k, doc[value:i]) {
-			out = append(out, doc[done:value]...)
-			out = append(out, `"`+Removed+`"`...)
-			done = i
+			remove(value, i)
 		}
 	}
 	if done == 0 {
