@@ -84,26 +84,36 @@ func (b *builder) sayReference(field Field, v Value, id string) {
 	}
 }
 
-func isBlank(text string) bool { return strings.TrimSpace(text) == "" }
-
-// isGiven reports whether a value takes precedence over the full name: anything but null and a
-// blank text. A first or last name that is not a text also does.
-func isGiven(v Value) bool {
-	if v.IsText() {
-		text, _ := v.Text()
-		return !isBlank(text)
-	}
-	return !v.IsAbsent() && !v.IsNull()
+// isBlank reports whether a text shows nothing: it has only spaces, and characters without a width.
+func isBlank(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool {
+		return !unicode.IsSpace(r) && !unicode.IsControl(r) && !unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+	})
 }
+
+// isName reports whether a value is a text that shows something.
+func isName(v Value) bool {
+	if !v.IsText() {
+		return false
+	}
+	text, _ := v.Text()
+	return !isBlank(text)
+}
+
+// isOdd reports whether a value is neither a text nor nothing.
+func isOdd(v Value) bool { return !v.IsText() && !v.IsAbsent() && !v.IsNull() }
 
 // sayNames sets the first and last name if the provider gives at least one of them; otherwise it
 // splits the full name at white space: the first word, and the unchanged remainder.
 func (b *builder) sayNames(first, last, full Value) {
-	if isGiven(first) || isGiven(last) || full.IsAbsent() {
+	isOdd := isOdd(first) || isOdd(last)
+	if isName(first) || isName(last) || full.IsAbsent() || isOdd && !isName(full) {
 		b.sayText(FirstName, first)
 		b.sayText(LastName, last)
 		return
 	}
+	b.odd(FirstName, first)
+	b.odd(LastName, last)
 	switch {
 	case full.IsNull():
 		b.event.Fields[record.FirstName] = nil
@@ -114,6 +124,13 @@ func (b *builder) sayNames(first, last, full Value) {
 		b.sayOrClear(record.LastName, lastName)
 	default:
 		b.note(fmt.Sprintf("%s is %s, not a text: first_name and last_name are left as they were", b.mapping.path(FullName), full.Kind()))
+	}
+}
+
+// odd notes that a value is not used, because it is no text.
+func (b *builder) odd(field Field, v Value) {
+	if isOdd(v) {
+		b.note(fmt.Sprintf("%s is %s, not a text: %s is used instead", b.mapping.path(field), v.Kind(), b.mapping.path(FullName)))
 	}
 }
 

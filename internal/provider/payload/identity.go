@@ -201,7 +201,7 @@ func identity(key string, v Value, limit int) (id, problem string) {
 
 func checkIdentity(name, id string, limit int) (problem string) {
 	switch {
-	case id == "":
+	case isBlank(id):
 		return name + " is empty"
 	case len(id) > limit:
 		return fmt.Sprintf("%s is %d bytes long: at most %d are taken", name, len(id), limit)
