@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -91,7 +92,7 @@ func (t *tenant) flush(ctx context.Context, jobs [][]*Event, results []batch.Res
 			return err
 		}
 		f := &flushing{until: t.config.Now().Add(t.config.FlushBudget)}
-		if err := t.apply(ctx, events, all, f); err != nil {
+		if err := t.applyAll(ctx, events, all, f); err != nil {
 			return err
 		}
 		if !f.succeeded {
@@ -134,6 +135,7 @@ type flushing struct {
 	succeeded bool
 	lack      error
 	lacking   int
+	slow      bool // a call took too long: see slow.go
 }
 
 // enoughLacking is how many events are tried alone on a database that reports a lack of disk or memory before
@@ -142,9 +144,13 @@ const enoughLacking = 3
 
 // apply calls apply_events. If the call fails for what is in it, it is repeated
 // with each half, until the events that fail alone are found: one bad event never
-// fails its neighbours. An error means that the events are not the cause.
+// fails its neighbours. A call that took too long is repeated with many more parts, since each
+// that has the slow event takes as long. An error means that the events are not the cause.
 func (t *tenant) apply(ctx context.Context, events []*Event, results []Result, f *flushing) error {
-	err := t.call(ctx, events, results)
+	err := t.call(ctx, events, results, f)
+	if tookTooLong(err) {
+		t.slow(f)
+	}
 	if err != nil && !delayed(err) && !contends(err) && !f.intact {
 		if damage := t.damage(ctx, err); damage != nil {
 			return damage
@@ -178,27 +184,66 @@ func (t *tenant) apply(ctx context.Context, events []*Event, results []Result, f
 		results[0] = Result{Err: err}
 		return nil
 	}
-	if t.config.Now().After(f.until) {
-		for i := range results {
-			results[i] = Result{Outcome: OutcomeDeferred, Reason: notTakenApart}
+	parts := 2
+	if f.slow {
+		parts = slowParts
+	}
+	for size := (len(events) + parts - 1) / parts; len(events) > 0; {
+		if t.config.Now().After(f.until) {
+			deferAll(results)
+			return nil
 		}
-		return nil
+		size = min(size, len(events))
+		if err := t.apply(ctx, events[:size], results[:size], f); err != nil {
+			return err
+		}
+		events, results = events[size:], results[size:]
 	}
-	half := len(events) / 2
-	if err := t.apply(ctx, events[:half], results[:half], f); err != nil {
-		return err
-	}
-	return t.apply(ctx, events[half:], results[half:], f)
+	return nil
 }
 
-func (t *tenant) call(ctx context.Context, events []*Event, results []Result) error {
+// deferAll leaves events to be tried alone.
+func deferAll(results []Result) {
+	for i := range results {
+		results[i] = Result{Outcome: OutcomeDeferred, Reason: notTakenApart}
+	}
+}
+
+func (t *tenant) call(ctx context.Context, events []*Event, results []Result, f *flushing) error {
 	ctx, cancel := t.db.Bound(ctx)
 	defer cancel()
 	known := t.progress.get()
-	clear(results)
-	rows, err := t.pool.Query(ctx, applyNext, append(eventArgs(events), known.Epoch, known.AppliedTo, t.config.Now(), t.erasureKey(ctx))...)
-	if err != nil {
+	apply := func(db querier) (err error) {
+		known, err = t.applyNext(ctx, db, known, events, results)
 		return err
+	}
+	var err error
+	if limit, limited := t.limit(events, f); limited {
+		err = pgdb.InTx(ctx, t.pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, `SELECT set_config('statement_timeout', $1, true)`, strconv.FormatInt(limit.Milliseconds(), 10)); err != nil {
+				return err
+			}
+			return apply(tx)
+		})
+	} else {
+		err = apply(t.pool)
+	}
+	switch {
+	case err != nil && errors.Is(context.Cause(ctx), tenantdb.ErrNoAnswer):
+		return tenantdb.ErrNoAnswer
+	case err != nil:
+		return err
+	}
+	t.progress.advance(known, t.report)
+	return nil
+}
+
+// applyNext runs the function, and returns how far the mirror is once that is committed.
+func (t *tenant) applyNext(ctx context.Context, db querier, known Progress, events []*Event, results []Result) (Progress, error) {
+	clear(results)
+	rows, err := db.Query(ctx, applyNext, append(eventArgs(events), known.Epoch, known.AppliedTo, t.config.Now(), t.erasureKey(ctx))...)
+	if err != nil {
+		return known, err
 	}
 	var (
 		ordinal         int
@@ -218,17 +263,12 @@ func (t *tenant) call(ctx context.Context, events []*Event, results []Result) er
 	})
 	var odd pgx.ScanArgError
 	switch {
-	case err != nil && errors.Is(context.Cause(ctx), tenantdb.ErrNoAnswer):
-		return tenantdb.ErrNoAnswer
 	case errors.As(err, &odd):
-		return fmt.Errorf("%w: %.200s", errOddAnswer, err.Error())
-	case err != nil:
-		return err
-	case answered != len(events):
-		return fmt.Errorf("%w: for %d of %d events", errOddAnswer, answered, len(events))
+		return known, fmt.Errorf("%w: %.200s", errOddAnswer, err.Error())
+	case err == nil && answered != len(events):
+		return known, fmt.Errorf("%w: for %d of %d events", errOddAnswer, answered, len(events))
 	}
-	t.progress.advance(known, t.report)
-	return nil
+	return known, err
 }
 
 var errOddAnswer = errors.New("apply_events answered, but not as it should")

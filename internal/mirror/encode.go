@@ -18,6 +18,9 @@ type Event struct {
 	// NoLedger: no message brought it, authsync read it from the provider. Its
 	// version alone makes a repetition harmless, and its outcome may be unchanged.
 	NoLedger bool
+	// Alone: it failed, or was deferred, in a call with others. It is tried in a call of its own, after those that are not,
+	// and for a short time: no other event waits for a trigger that takes long with this one.
+	Alone bool
 }
 
 // eventArray is the SQL of a capydb_auth.event[] made of parameters $1 to $41, which eventArgs gives: an array for

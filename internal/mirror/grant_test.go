@@ -274,9 +274,9 @@ func TestGrantTellsTheTablesApart(t *testing.T) {
 		"capydb_auth.placeholders",
 	}, secured)
 	for query, want := range map[string]int{
-		`SELECT count(*) FROM capydb_auth.memberships`:        0,
-		`SELECT count(*) FROM capydb_auth.membership_sources`: 0,
-		`SELECT count(*) FROM capydb_auth.record_changes`:     1,
+		`SELECT count(*) FROM capydb_auth.memberships`:                                     0,
+		`SELECT count(*) FROM capydb_auth.membership_sources`:                              0,
+		`SELECT count(*) FROM capydb_auth.record_changes`:                                  1,
 		`SELECT count(*) FROM capydb_auth.record_changes WHERE after ->> 'role' = 'admin'`: 1,
 	} {
 		var got int

@@ -26,8 +26,10 @@ type tenant struct {
 	feed      chan struct{} // holds one for each read of the feed; see queryAll
 	// ownerUntil is until when the mirror counts as the project's, in nanoseconds.
 	ownerUntil atomic.Int64
-	progress   known
-	announced  int64 // the greatest id of a change that listeners were notified of; see announce
+	// slowUntil is until when calls have less time, in nanoseconds; see limit.
+	slowUntil atomic.Int64
+	progress  known
+	announced int64 // the greatest id of a change that listeners were notified of; see announce
 }
 
 func newTenant(config Config, db *tenantdb.DB) *tenant {

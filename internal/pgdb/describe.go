@@ -35,10 +35,17 @@ func Describe(err error) string {
 		return text
 	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		if pg.Code == "57014" && pg.Routine != "exec_stmt_raise" { // query_canceled
+			return tooSlow + " (server message: " + said(pg) + ")"
+		}
 		return "the database reports: " + said(pg)
 	}
 	return Redact(err).Error()
 }
+
+// tooSlow is about a statement that statement_timeout ended, or somebody who cancelled it.
+const tooSlow = "the statement took longer than authsync allows (it sets statement_timeout for its sessions), or somebody cancelled it: " +
+	"if it writes to the mirror, look for a slow trigger or constraint on the tables of schema capydb_auth, otherwise at the load of the database"
 
 // Trouble is Describe for errors that are not about a statement: the database cannot be reached,
 // refuses the login, or cannot serve. It returns "" for all others. It never quotes a row.

@@ -323,6 +323,12 @@ func projectID(n byte) uuid.UUID { return uuid.UUID{15: n} }
 
 func TestDescribeNamesTheTimeout(t *testing.T) {
 	t.Parallel()
+	canceled := &pgconn.PgError{Severity: "ERROR", Code: "57014", Message: "canceling statement due to statement timeout", Routine: "ProcessInterrupts"}
+	require.Contains(t, pgdb.Describe(canceled), "took longer than authsync allows (it sets statement_timeout for its sessions), or somebody cancelled it: "+
+		"if it writes to the mirror, look for a slow trigger")
+	require.Empty(t, pgdb.Trouble(canceled), "it is about the statement")
+	canceled.Routine = "exec_stmt_raise"
+	require.Contains(t, pgdb.Describe(canceled), "the database reports: ")
 	for code, says := range map[string]string{
 		"25P03": "idle for longer than idle_in_transaction_session_timeout",
 		"25P04": "took longer than transaction_timeout, which authsync cannot lift behind a pooler: run ALTER ROLE",

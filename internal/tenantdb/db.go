@@ -117,6 +117,9 @@ func (db *DB) closeWith(ctx context.Context, closers []func(ctx context.Context)
 	return errors.Join(errs...)
 }
 
+// CallTimeout is how long one statement may take.
+func (db *DB) CallTimeout() time.Duration { return db.config.CallTimeout }
+
 // Bound bounds a call whose server does not answer at all; otherwise the server's statement_timeout comes first.
 func (db *DB) Bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, db.config.CallTimeout+answerMargin, ErrNoAnswer)

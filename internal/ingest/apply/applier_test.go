@@ -258,6 +258,21 @@ func TestFailingEventGetsAJobOfItsOwn(t *testing.T) {
 	b.eventually(t, id, 1, inbox.Applied)
 }
 
+// What failed may fail by a trigger that takes long, and everybody else of the project waits meanwhile.
+func TestAnEventIsTriedAgainForAShortTime(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	_, err := b.project.Exec(t.Context(), `
+		CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS
+			$$ BEGIN RAISE EXCEPTION 'within %', current_setting('statement_timeout'); END $$;
+		CREATE TRIGGER refuse AFTER INSERT ON capydb_auth.users FOR EACH ROW EXECUTE FUNCTION public.refuse()`)
+	require.NoError(t, err)
+	id := b.deliver(t, b.projectID, created("evt_1", "auth0|1", "ada@example.com"))
+	b.eventually(t, id, 0, inbox.Failed)
+	waittest.Until(t, func() bool { return len(b.job(t, "retry_event").Errors) == 1 })
+	require.Contains(t, b.eventually(t, id, 0, inbox.Failed), "within 5020ms")
+}
+
 func TestEventThatCannotBeUnderstoodFailsAndItsJobIsCancelled(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

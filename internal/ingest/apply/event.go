@@ -71,6 +71,9 @@ func (w *eventWorker) work(ctx context.Context, job *river.Job[inbox.RetryEventA
 	}
 	understood = b.keep(args.Ordinal)
 	b.recorded = true
+	for i := range b.toApply {
+		b.toApply[i].Alone = true
+	}
 	if len(b.outcomes) == 0 {
 		return inbox.Outcome{
 			Outcome: inbox.Failed,
