@@ -30,6 +30,7 @@ type application struct {
 	fallen map[string]bool     // views dropped because they read a dropped view
 
 	repaired, dropped, kept []string
+	replaced                []Replaced
 }
 
 func (a *application) run(ctx context.Context) (err error) {
@@ -51,8 +52,17 @@ func (a *application) run(ctx context.Context) (err error) {
 			a.repaired = append(a.repaired, p.String())
 		}
 	}
+	changed, err := a.changedCode(ctx, same)
+	if err != nil {
+		return err
+	}
 	if err := a.applyFiles(ctx); err != nil {
 		return err
+	}
+	for _, o := range sorted(slices.Collect(maps.Keys(changed))) {
+		if slices.Contains(a.made, o) {
+			a.replaced = append(a.replaced, Replaced{o.String(), pgdb.Cut(changed[o])})
+		}
 	}
 	if err := a.dropStale(ctx, same); err != nil {
 		return err

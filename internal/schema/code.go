@@ -96,6 +96,7 @@ func (in *installer) applyCode(ctx context.Context, report *Report) error {
 	}
 	report.CodeApplied, report.Dropped, report.Kept = true, a.dropped, a.kept
 	report.Repaired = append(report.Repaired, a.repaired...)
+	report.Replaced = a.replaced
 	return nil
 }
 
@@ -104,6 +105,9 @@ func (in *installer) log(ctx context.Context, r Report) {
 	schema := slog.String("schema", in.kind.Name())
 	for _, o := range r.Dropped {
 		in.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "schema_object_dropped", schema, slog.String("object", o))
+	}
+	for _, o := range r.Replaced {
+		in.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "schema_object_dropped", schema, slog.String("object", o.Object), slog.String("definition", o.Definition))
 	}
 	for _, problem := range r.Repaired {
 		in.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "schema_object_repaired", schema, slog.String("problem", problem))

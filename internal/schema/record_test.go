@@ -3,6 +3,7 @@ package schema_test
 import (
 	"bytes"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -163,6 +164,28 @@ func TestHandsOnOurObjectsAreUndone(t *testing.T) {
 			require.False(t, report.Changed())
 		})
 	}
+}
+
+// What somebody else has made under a name of ours is dropped, and only the log still has it.
+func TestWhatIsReplacedIsLogged(t *testing.T) {
+	t.Parallel()
+	pool, dsn := database(t, schema.Project)
+	execute(t, pool, `
+		DROP VIEW capydb_auth.placeholders; CREATE VIEW capydb_auth.placeholders AS SELECT 1 AS mine;
+		CREATE OR REPLACE FUNCTION capydb_auth.ensure_user(p_id text) RETURNS text LANGUAGE sql AS '-- `+strings.Repeat("x", 2000)+`
+SELECT $1'`)
+	var log bytes.Buffer
+	report, err := schema.Up(t.Context(), dsn, schema.Project, schema.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	require.Equal(t, []string{"function capydb_auth.ensure_user(text)", "view capydb_auth.placeholders"},
+		[]string{report.Replaced[0].Object, report.Replaced[1].Object})
+	require.Regexp(t, `level=WARN msg=schema_object_dropped schema=capydb_auth object="view capydb_auth.placeholders" definition=".*SELECT 1 AS mine;"`, log.String())
+	require.Regexp(t, `msg=schema_object_dropped schema=capydb_auth object="function capydb_auth.ensure_user\(text\)" definition="CREATE OR REPLACE FUNCTION [^\n]*x…"`, log.String())
+	require.LessOrEqual(t, len(report.Replaced[0].Definition), 1<<10+len("…"))
+
+	report, err = schema.Up(t.Context(), dsn, schema.Project, schema.Options{})
+	require.NoError(t, err)
+	require.Empty(t, report.Replaced)
 }
 
 func TestWhatIsLostIsNotMadeAnewEmpty(t *testing.T) {

@@ -111,3 +111,32 @@ func (a *application) rightsOn(ctx context.Context, o object) ([]string, error) 
 	}
 	return statements, nil
 }
+
+// selectDefinition reads how others have made an object.
+const selectDefinition = `
+	SELECT coalesce(CASE
+		WHEN $1::text = 'view' THEN (
+			SELECT concat('CREATE VIEW ', $2::text, ' WITH (' || array_to_string(c.reloptions, ', ') || ')', ' AS', pg_get_viewdef(c.oid))
+			FROM pg_class AS c WHERE c.oid = to_regclass($2::text))
+		WHEN $1::text = 'trigger' THEN (
+			SELECT pg_get_triggerdef(t.oid)
+			FROM pg_trigger AS t WHERE quote_ident(t.tgname) || ' on ' || t.tgrelid::regclass::text = $2::text)
+		ELSE pg_get_functiondef(to_regprocedure($2::text))
+	END, '')`
+
+// changedCode returns the definitions of what is ours and was changed by somebody else.
+func (a *application) changedCode(ctx context.Context, sameServer bool) (map[object]string, error) {
+	changed := map[object]string{}
+	for o, was := range a.record {
+		is, exists := a.before[o]
+		if !sameServer || !o.isCode() || !exists || is == was {
+			continue
+		}
+		var definition string
+		if err := a.tx.QueryRow(ctx, selectDefinition, o.Kind, o.Identity).Scan(&definition); err != nil {
+			return nil, fmt.Errorf("read what somebody has made of %s: %w", o, err)
+		}
+		changed[o] = definition
+	}
+	return changed, nil
+}

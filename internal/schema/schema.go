@@ -115,11 +115,16 @@ type Report struct {
 	CodeApplied bool
 	// Dropped lists routines, views and triggers that no file of sql/ creates any more.
 	Dropped []string
+	// Replaced lists what others had made of routines, views and triggers that sql/ has made again.
+	Replaced []Replaced
 	// Repaired lists what was missing or modified and has been restored.
 	Repaired []string
 	// Kept lists what no file creates any more but could not be dropped, and why.
 	Kept []string
 }
+
+// Replaced is what others had made of an object of ours. Definition is at most 1 kB of it; nobody else keeps it.
+type Replaced struct{ Object, Definition string }
 
 // Changed reports whether the installation changed anything.
 func (r Report) Changed() bool {
