@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -16,5 +17,5 @@ func TestAnExpressionThatFailsIsTheCallers(t *testing.T) {
 	f := describe(fmt.Errorf("sign: %w", &jq.RunError{Detail: "the definition's sample fails on this: null has no keys"}))
 	require.Equal(t, fault.Invalid, f.code)
 	require.Equal(t, "the definition's sample fails on this: null has no keys", f.detail)
-	require.Equal(t, fault.Unavailable, describe(&jq.UnavailableError{Err: fmt.Errorf("no processes")}).code)
+	require.Equal(t, fault.Unavailable, describe(&jq.UnavailableError{Err: errors.New("no processes")}).code)
 }

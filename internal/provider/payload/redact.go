@@ -6,7 +6,7 @@ import (
 )
 
 // ticket is the parameter of a link by which Clerk signs somebody in. Within another link its = is escaped.
-var ticket = []byte("__clerk_ticket")
+const ticket = "__clerk_ticket"
 
 // Removed replaces a secret in a stored document.
 const Removed = "[removed by authsync]"
@@ -63,7 +63,7 @@ func Redact(doc []byte, more ...string) []byte {
 		out = append(out, `"`+Removed+`"`...)
 		done = to
 	}
-	tickets := bytes.Contains(doc, ticket)
+	tickets := bytes.Contains(doc, []byte(ticket))
 	for i := 0; i < len(doc); {
 		quote := bytes.IndexByte(doc[i:], '"')
 		if quote < 0 {
@@ -73,7 +73,7 @@ func Redact(doc []byte, more ...string) []byte {
 		end := textEnd(doc, i)
 		value := skipSpace(doc, end)
 		if value >= len(doc) || doc[value] != ':' {
-			if tickets && bytes.Contains(doc[i:end], ticket) {
+			if tickets && bytes.Contains(doc[i:end], []byte(ticket)) {
 				remove(i, end)
 			}
 			i = end
