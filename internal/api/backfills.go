@@ -20,7 +20,7 @@ import (
 // Backfills starts backfills and reconciles, and tells of them; see syncrun.Store.
 type Backfills interface {
 	// Start returns *syncrun.RunningError while there is an unfinished run of either
-	// kind, and fault.NotPossible where the credentials do not allow it.
+	// kind, and fault.Unsupported where the credentials do not allow it.
 	Start(ctx context.Context, projectID uuid.UUID, providerName string, o syncrun.Order) (syncrun.Run, error)
 	// Latest returns syncrun.ErrNoRun where there was none of the kind yet.
 	Latest(ctx context.Context, projectID uuid.UUID, providerName, kind string) (syncrun.Run, error)
@@ -141,7 +141,7 @@ func (a *API) autoBackfill(ctx context.Context, projectID uuid.UUID, i project.I
 	case errors.As(err, &running):
 		reason := fmt.Sprintf("%s %s is %s and goes on, with these credentials", running.Run.Kind, running.Run.ID, running.Run.State)
 		return &wire.BackfillStart{RunID: idOrNull(&running.Run.ID), Reason: &reason}
-	case fault.Is(err, fault.NotPossible):
+	case fault.Is(err, fault.Unsupported):
 		return notStarted(err.Error())
 	default:
 		a.config.Log.ErrorContext(ctx, "backfill_not_started", slog.String("project_id", projectID.String()),

@@ -29,7 +29,7 @@ func TestBackfillStartsByItself(t *testing.T) {
 	b.project(t, "shop")
 	const signing = `{"webhook_signing_secret": "whsec_Zmlyc3Qtb2YtdGhyZWUtc2VjcmV0cw=="}`
 
-	b.accounts.failWith(fault.New(fault.NotPossible, "secret_key is missing"))
+	b.accounts.failWith(fault.New(fault.Unsupported, "secret_key is missing"))
 	require.Equal(t, object{"started": false, "run_id": nil, "reason": "secret_key is missing"}, b.put(t, signing))
 	require.Equal(t, 404, b.call(t, "GET", clerkPath+"/backfill", "").status)
 
@@ -154,7 +154,7 @@ func TestBackfillIsRefusedWithWhatToDo(t *testing.T) {
 	require.Equal(t, 409, again.status)
 	require.Contains(t, again.body["detail"], first.body["id"])
 
-	b.accounts.failWith(fault.New(fault.NotPossible, "secret_key is missing"))
+	b.accounts.failWith(fault.New(fault.Unsupported, "secret_key is missing"))
 	refused := b.call(t, "POST", clerkPath+"/backfill", "")
 	require.Equal(t, 422, refused.status)
 	require.Equal(t, "secret_key is missing", refused.body["detail"])

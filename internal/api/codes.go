@@ -68,7 +68,7 @@ var statuses = map[fault.Code]int{ //nolint:gochecknoglobals // a constant, if G
 	fault.Invalid:            http.StatusUnprocessableEntity,
 	idempotencyReused:        http.StatusUnprocessableEntity,
 	fault.DatabaseUnusable:   http.StatusUnprocessableEntity,
-	fault.NotPossible:        http.StatusUnprocessableEntity,
+	fault.Unsupported:        http.StatusUnprocessableEntity,
 	fault.CredentialsRefused: http.StatusUnprocessableEntity,
 	fault.AccountMismatch:    http.StatusConflict,
 	fault.RowRefused:         http.StatusUnprocessableEntity,

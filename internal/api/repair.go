@@ -133,8 +133,8 @@ func (a *API) mayRedeliver(ctx context.Context, projectID uuid.UUID, name string
 func noRedelivery(name string) error {
 	instead := "authsync reconcile finds what was missed"
 	if name == provider.Clerk {
-		return fail(fault.NotPossible, "authsync asks Clerk for failed deliveries only where it set up the webhook, with option provision: "+
+		return fail(fault.Unsupported, "authsync asks Clerk for failed deliveries only where it set up the webhook, with option provision: "+
 			"in Clerk's dashboard, Configure, Webhooks, the endpoint, Replay does it; or %s", instead)
 	}
-	return fail(fault.NotPossible, "%s has no call that sends failed deliveries again: %s", provider.Title(name), instead)
+	return fail(fault.Unsupported, "%s has no call that sends failed deliveries again: %s", provider.Title(name), instead)
 }

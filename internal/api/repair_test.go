@@ -58,7 +58,7 @@ func TestRefreshSaysWhatItNeeds(t *testing.T) {
 		{fault.At("provider", "say which"), 422, "say which", ""},
 		{fault.New(fault.UserNotFound, "nobody knows"), 404, "nobody knows", ""},
 		{fault.New(fault.RowRefused, "the user was read but cannot be written: constraint"), 422, "cannot be written: constraint", ""},
-		{fault.New(fault.NotPossible, "secret_key is missing"), 422, "secret_key is missing", ""},
+		{fault.New(fault.Unsupported, "secret_key is missing"), 422, "secret_key is missing", ""},
 		{fault.New(fault.CredentialsRefused, "the key is refused"), 422, "the key is refused", ""},
 		{&userapi.RateLimitError{After: 70 * time.Second}, 503, "pause of 1m10s", "70"},
 		{fault.New(fault.ProviderUnavailable, "no answer"), 503, "no answer", "30"},
@@ -113,7 +113,7 @@ func TestRedeliverSaysWhatItNeeds(t *testing.T) {
 	got = b.call(t, "POST", clerkPath+"/redeliver", "")
 	require.Equal(t, 422, got.status)
 	require.Contains(t, got.body["detail"], "Clerk's dashboard")
-	b.accounts.failWith(fault.New(fault.NotPossible, "client_secret is missing"))
+	b.accounts.failWith(fault.New(fault.Unsupported, "client_secret is missing"))
 	require.Contains(t, b.call(t, "POST", path, "").body["detail"], "client_secret")
 	got = b.call(t, "POST", clerkPath+"/redeliver", "")
 	require.Contains(t, got.body["detail"], "Clerk's dashboard", "no credential would help")

@@ -147,7 +147,7 @@ func TestListsComeInPages(t *testing.T) {
 func TestIntegrationIsConfiguredAndShownWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.accounts.failWith(fault.New(fault.NotPossible, "give session_token"))
+	b.accounts.failWith(fault.New(fault.Unsupported, "give session_token"))
 	shop := b.project(t, "shop")
 	path := "/projects/" + shop.ID.String() + "/integrations/"
 

@@ -132,5 +132,5 @@ func (a *API) removeWebhookOf(ctx context.Context, projectID uuid.UUID, i projec
 	if err != nil || status == nil || !status.Made {
 		return err
 	}
-	return fault.New(fault.NotPossible, i.Fault)
+	return fault.New(fault.Unsupported, i.Fault)
 }

@@ -171,7 +171,7 @@ func (d *Dev) backfillDemo(ctx context.Context, name string) error {
 	switch {
 	case errors.As(err, &running), errors.Is(err, project.ErrNoIntegration):
 		return nil
-	case fault.Is(err, fault.NotPossible):
+	case fault.Is(err, fault.Unsupported):
 		return fmt.Errorf("read the users of the demo provider: %w", err)
 	}
 	return err

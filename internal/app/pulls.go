@@ -62,11 +62,11 @@ func (a *App) eventsBy(deps userapi.Deps) func(ctx context.Context, projectID uu
 	return func(ctx context.Context, projectID uuid.UUID, name string) (userapi.EventSource, error) {
 		kind, err := registry.Lookup(name)
 		if err != nil {
-			return nil, fault.New(fault.NotPossible, err.Error())
+			return nil, fault.New(fault.Unsupported, err.Error())
 		}
 		sourcer, pulls := kind.(userapi.EventSourcer)
 		if !pulls {
-			return nil, fault.New(fault.NotPossible, "the events of "+provider.Title(name)+" cannot be pulled")
+			return nil, fault.New(fault.Unsupported, "the events of "+provider.Title(name)+" cannot be pulled")
 		}
 		credentials, options, err := a.stored.Credentials(ctx, projectID, name)
 		if err != nil {
@@ -121,7 +121,7 @@ func closeSource(source userapi.EventSource) {
 // reconcileAfterLoss starts a reconcile, where one is possible.
 func (a *App) reconcileAfterLoss(ctx context.Context, projectID uuid.UUID, name string) error {
 	_, err := a.backfills.Start(ctx, projectID, name, syncrun.Order{Kind: provider.KindReconcile})
-	if fault.Is(err, fault.NotPossible) || errors.Is(err, project.ErrNoIntegration) || errors.Is(err, project.ErrNoProject) {
+	if fault.Is(err, fault.Unsupported) || errors.Is(err, project.ErrNoIntegration) || errors.Is(err, project.ErrNoProject) {
 		return nil
 	}
 	return err

@@ -43,8 +43,8 @@ const (
 	// RowRefused is a row that the project's database does not take.
 	RowRefused Code = "row_refused"
 
-	// NotPossible is a call that the provider, or what is stored of it, does not allow.
-	NotPossible Code = "not_possible"
+	// Unsupported is a call that the provider, or what is stored of it, does not allow.
+	Unsupported Code = "unsupported"
 	// CredentialsRefused is the provider's no. It stays until a person has changed something.
 	CredentialsRefused Code = "credentials_refused"
 	// AccountMismatch is credentials of another account than the one that the mirror has the users of.

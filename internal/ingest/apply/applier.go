@@ -70,7 +70,7 @@ type Mirrors interface {
 
 // Refreshes queues users to be read from their provider; see refresh.Queue.
 type Refreshes interface {
-	// Possible returns fault.NotPossible where the credentials do not allow it.
+	// Possible returns fault.Unsupported where the credentials do not allow it.
 	Possible(ctx context.Context, projectID uuid.UUID, providerName string) error
 	Request(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, providerName string, userIDs []string) error
 }
@@ -276,7 +276,7 @@ func (c *Config) canRefresh(ctx context.Context, projectID uuid.UUID, providerNa
 	why := ""
 	err := c.Refreshes.Possible(ctx, projectID, providerName)
 	switch {
-	case fault.Is(err, fault.NotPossible):
+	case fault.Is(err, fault.Unsupported):
 		why = noProfile + err.Error()
 	case errors.Is(err, project.ErrNoIntegration), errors.Is(err, project.ErrNoProject):
 		why = noProfile + "the integration was removed"

@@ -73,7 +73,7 @@ func TestUpdatesWithinASecondAreSettledByReading(t *testing.T) {
 	t.Run("UsersCannotBeRead", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, nil)
-		b.refreshes.say([]error{fault.New(fault.NotPossible, "no credentials")}, nil)
+		b.refreshes.say([]error{fault.New(fault.Unsupported, "no credentials")}, nil)
 		for _, body := range []string{hook("updated", "u", "b", "10:20:30.100"), hook("updated", "u", "c", "10:20:30.101")} {
 			id, err := b.inbox.Append(t.Context(), inbox.Message{ProjectID: b.projectID, Provider: provider.BetterAuth, Body: []byte(body)})
 			require.NoError(t, err)

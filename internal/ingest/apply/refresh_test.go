@@ -81,7 +81,7 @@ func TestAnEntryIsIgnoredWhereUsersCannotBeRead(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
 	for err, why := range map[error]string{
-		fault.New(fault.NotPossible, "credentials.domain is missing"): "credentials.domain is missing",
+		fault.New(fault.Unsupported, "credentials.domain is missing"): "credentials.domain is missing",
 		project.ErrNoIntegration: "the integration was removed",
 	} {
 		b.refreshes.say([]error{err}, nil)

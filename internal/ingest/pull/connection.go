@@ -141,7 +141,7 @@ func (c *connection) checkQuota() error {
 		return nil
 	}
 	if stored, quota, exceeded := c.config.Usage.Exceeded(c.ProjectID); exceeded {
-		return fault.Newf(fault.NotPossible, "the project has stored %d bytes of messages, and may store %d "+
+		return fault.Newf(fault.Unsupported, "the project has stored %d bytes of messages, and may store %d "+
 			"(AUTHSYNC_PROJECT_QUOTA_BYTES): pulling goes on once old ones are dropped", stored, quota)
 	}
 	return nil

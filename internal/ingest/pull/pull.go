@@ -81,7 +81,7 @@ type Config struct {
 	Directory Directory
 	Inbox     Inbox
 	Log       *slog.Logger
-	// Open opens an integration's events with its stored credentials. Errors: fault.NotPossible,
+	// Open opens an integration's events with its stored credentials. Errors: fault.Unsupported,
 	// project.ErrNoProject, project.ErrNoIntegration.
 	Open func(ctx context.Context, projectID uuid.UUID, providerName string) (userapi.EventSource, error)
 	// Reconcile starts a reconcile of an integration. It returns nil if one was started, or need not

@@ -39,7 +39,7 @@ func (s *source) Record(ctx context.Context, ref userapi.RecordRef) (found usera
 		err = userapi.Unreadable(ref)
 	}
 	if isLack(err) { // one about this call alone: the lists have been read
-		err = fault.New(fault.NotPossible, err.Error())
+		err = fault.New(fault.Unsupported, err.Error())
 	}
 	return userapi.Record{Type: ref.Type, Object: object.Object, FetchedAt: object.FetchedAt.Add(-s.Lag(ref.Type))}, err
 }

@@ -71,7 +71,7 @@ func TestRecordProvesNothingWithoutThePermission(t *testing.T) {
 		userapitest.Ref(record.Invitation, "uinv_2_0", demoprovider.Auth0OrganizationID(2)), userapitest.Ref(record.Invitation, "uinv_2_0", ""),
 	} {
 		_, err := source.Record(t.Context(), r)
-		require.True(t, fault.Is(err, fault.NotPossible), "%+v: %v", r, err)
+		require.True(t, fault.Is(err, fault.Unsupported), "%+v: %v", r, err)
 	}
 }
 

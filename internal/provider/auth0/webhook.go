@@ -53,7 +53,7 @@ func (Provider) NewWebhooks(c provider.Credentials, o provider.Options, d userap
 		return nil, err
 	}
 	if missing := missingOf(c); len(missing) > 0 {
-		return nil, fault.Newf(fault.NotPossible, "missing: %s (of an application that may use the Management API with %s; %s)",
+		return nil, fault.Newf(fault.Unsupported, "missing: %s (of an application that may use the Management API with %s; %s)",
 			strings.Join(missing, ", "), strings.Join(streamPermissions(), ", "), wherePermission)
 	}
 	base, err := baseURL(c, o)
@@ -139,7 +139,7 @@ func (w *webhooks) ours(all []eventStream, want userapi.WantedWebhook) (*userapi
 }
 
 func (w *webhooks) foreign(s *eventStream) error {
-	return fault.New(fault.NotPossible, w.client.Say(fmt.Sprintf("event stream %s of this Auth0 tenant has the name that authsync gives its own, %q, "+
+	return fault.New(fault.Unsupported, w.client.Say(fmt.Sprintf("event stream %s of this Auth0 tenant has the name that authsync gives its own, %q, "+
 		"but goes to %s: it is left as it is. If it belongs to another authsync with a copy of this project, use another tenant; "+
 		"otherwise delete or rename it (Auth0 dashboard, Event Streams)", s.ID, s.Name, cmp.Or(s.endpoint(), "no webhook"))))
 }
@@ -178,12 +178,12 @@ func (w *webhooks) authorization() (map[string]any, error) {
 		if scheme, rest := splitScheme(secret); scheme == methodBearer {
 			secret = rest
 		} else if scheme != "" {
-			return nil, fault.New(fault.NotPossible, "credentials.webhook_signing_secret begins with "+scheme+
+			return nil, fault.New(fault.Unsupported, "credentials.webhook_signing_secret begins with "+scheme+
 				", which an event stream cannot send as it is: set credentials.webhook_authorization with that method instead")
 		}
 		return map[string]any{keyAuthMethod: methodBearer, "token": secret}, nil
 	case a == nil:
-		return nil, fault.New(fault.NotPossible, "the integration has no webhook_signing_secret for the event stream: set one, "+
+		return nil, fault.New(fault.Unsupported, "the integration has no webhook_signing_secret for the event stream: set one, "+
 			"or store the integration again with options.provision, which makes one")
 	case a.Method == methodBasic:
 		return map[string]any{keyAuthMethod: a.Method, "username": a.Username, "password": string(a.Password)}, nil
@@ -227,7 +227,7 @@ func (w *webhooks) create(ctx context.Context, want userapi.WantedWebhook, autho
 		if found, err := w.ours(all, want); err != nil || found != nil {
 			return found, err
 		}
-		return nil, fault.New(fault.NotPossible, fmt.Sprintf("Auth0 takes no further event stream (409%s): the tenant has %d (%s), and its plan allows a number "+
+		return nil, fault.New(fault.Unsupported, fmt.Sprintf("Auth0 takes no further event stream (409%s): the tenant has %d (%s), and its plan allows a number "+
 			"(Free 1, self-service 4, Enterprise 8). Delete one that is not needed, or point one of them at the webhook URL, and authsync adopts it",
 			w.said(answer), len(all), w.shown(all)))
 	}
@@ -254,7 +254,7 @@ func (w *webhooks) update(ctx context.Context, found userapi.Webhook, want usera
 		found.URL, found.Enabled, found.EventTypes = want.URL, true, eventTypes(w.options)
 		return found, nil
 	case !found.Enabled && answer.Status/100 == 4:
-		return userapi.Webhook{}, fault.New(fault.NotPossible, fmt.Sprintf("Auth0 does not enable event stream %s (%d%s): it refuses while 5000 or more deliveries "+
+		return userapi.Webhook{}, fault.New(fault.Unsupported, fmt.Sprintf("Auth0 does not enable event stream %s (%d%s): it refuses while 5000 or more deliveries "+
 			"are failed. Have them sent again (authsync redeliver), then set up once more", w.client.Say(found.ID), answer.Status, w.said(answer)))
 	default:
 		return userapi.Webhook{}, w.unexpected(what, answer)

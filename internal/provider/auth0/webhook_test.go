@@ -145,7 +145,7 @@ func TestStreamNeedsASecret(t *testing.T) {
 		c := newTenant(t)
 		c.credentials.WebhookSigningSecret = secrets
 		_, err := c.open().Ensure(t.Context(), c.Want)
-		require.True(t, fault.Is(err, fault.NotPossible), err)
+		require.True(t, fault.Is(err, fault.Unsupported), err)
 		require.ErrorContains(t, err, want)
 		require.Zero(t, c.server.Requests("/"), "nothing was sent")
 	}
@@ -194,7 +194,7 @@ func TestTooManyStreamsAreNamed(t *testing.T) {
 	c.Add("https://elsewhere.example.com/b")
 	before := c.All()
 	_, err := c.open().Ensure(t.Context(), c.Want)
-	require.True(t, fault.Is(err, fault.NotPossible), err)
+	require.True(t, fault.Is(err, fault.Unsupported), err)
 	for _, want := range []string{"the tenant has 2", "est_theirs0000000000000001 (elsewhere.example.com/a)", "maximum number", "adopts"} {
 		require.ErrorContains(t, err, want)
 	}
@@ -209,7 +209,7 @@ func TestStreamOfTheSameNameThatGoesElsewhereIsLeftAlone(t *testing.T) {
 	c.server.Streams.Change(id, func(s *demoprovider.Auth0Stream) { s.Name = c.Want.Key })
 	before := c.All()
 	_, err := c.open().Ensure(t.Context(), c.Want)
-	require.True(t, fault.Is(err, fault.NotPossible), err)
+	require.True(t, fault.Is(err, fault.Unsupported), err)
 	require.ErrorContains(t, err, id)
 	require.ErrorContains(t, err, "left as it is")
 	require.Equal(t, before, c.All())
@@ -234,7 +234,7 @@ func TestStreamWithTooManyFailuresIsNotEnabled(t *testing.T) {
 	c.Disable(made.ID)
 	fail(c.server, made.ID, 3)
 	_, err = c.open().Ensure(t.Context(), c.Want)
-	require.True(t, fault.Is(err, fault.NotPossible), err)
+	require.True(t, fault.Is(err, fault.Unsupported), err)
 	require.ErrorContains(t, err, "authsync redeliver")
 }
 
@@ -258,7 +258,7 @@ func TestWhyATestEventDidNotArrive(t *testing.T) {
 func TestWebhooksNameMissingCredentials(t *testing.T) {
 	t.Parallel()
 	_, err := auth0.New().NewWebhooks(provider.Credentials{Domain: "shop.eu.auth0.com"}, provider.Options{}, userapi.Deps{})
-	require.True(t, fault.Is(err, fault.NotPossible), err)
+	require.True(t, fault.Is(err, fault.Unsupported), err)
 	require.ErrorContains(t, err, "create:event_streams")
 	for _, name := range []string{"credentials.client_id", "credentials.client_secret"} {
 		require.ErrorContains(t, err, name)

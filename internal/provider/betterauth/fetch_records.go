@@ -19,5 +19,5 @@ func (s *source) Records(context.Context, string) (userapi.RecordPage, error) {
 
 // Record reads nothing either.
 func (s *source) Record(_ context.Context, ref userapi.RecordRef) (userapi.Record, error) {
-	return userapi.Record{}, fault.Newf(fault.NotPossible, "the %ss of Better Auth cannot be read by its admin API: with option source they are read from its tables", ref.Type)
+	return userapi.Record{}, fault.Newf(fault.Unsupported, "the %ss of Better Auth cannot be read by its admin API: with option source they are read from its tables", ref.Type)
 }

@@ -58,7 +58,7 @@ func (s *source) noRecord(what string, of record.Type, answer *userapi.Response)
 	case isGone(answer):
 		return userapi.ErrGone
 	case isDisabled(answer):
-		return fault.Newf(fault.NotPossible, "%s: %s (Clerk dashboard, Organizations)", what, off)
+		return fault.Newf(fault.Unsupported, "%s: %s (Clerk dashboard, Organizations)", what, off)
 	case answer.Status == http.StatusForbidden && of != record.User:
 		return s.client.Unexpected(what, answer, s.client.Say(readProblem(answer.Body).message))
 	default:

@@ -50,7 +50,7 @@ func TestRecordProvesNothingByFailing(t *testing.T) {
 	server, c := organizations(t, 3)
 	source, _ := c.Open(c.Clock.Deps()).(userapi.RecordSource)
 	_, err := source.Record(t.Context(), userapitest.Ref(record.Invitation, "orginv_2_0", ""))
-	require.True(t, fault.Is(err, fault.NotPossible), "%v", err)
+	require.True(t, fault.Is(err, fault.Unsupported), "%v", err)
 	require.ErrorContains(t, err, "which organization it belongs to")
 
 	for _, entry := range []string{`{"id": null}`, `{"id": "orgmem_1", "organization": {"id": "org_1"}, "public_user_data": {"user_id": "user_1"}}`} {
@@ -73,7 +73,7 @@ func TestRecordOfAnInstanceWithoutOrganizations(t *testing.T) {
 	} {
 		server.NoOrganizations = true
 		_, err := source.Record(t.Context(), r)
-		require.True(t, fault.Is(err, fault.NotPossible), "%+v: %v", r, err)
+		require.True(t, fault.Is(err, fault.Unsupported), "%+v: %v", r, err)
 		require.ErrorContains(t, err, "organizations are turned off in this Clerk instance")
 
 		server.NoOrganizations = false

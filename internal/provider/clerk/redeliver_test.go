@@ -123,6 +123,6 @@ func TestSurprisesOfTheEndpointChangeNothing(t *testing.T) {
 	enabler, can := source.(userapi.Reenabler)
 	require.True(t, can)
 	err = enabler.Reenable(t.Context(), "ep_gone")
-	require.True(t, fault.Is(err, fault.NotPossible), err)
+	require.True(t, fault.Is(err, fault.Unsupported), err)
 	require.ErrorContains(t, err, "By hand: Clerk dashboard")
 }

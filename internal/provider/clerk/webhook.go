@@ -41,7 +41,7 @@ func newWebhooks(c provider.Credentials, o provider.Options, d userapi.Deps) (*w
 		return nil, err
 	}
 	if c.SecretKey == "" {
-		return nil, fault.New(fault.NotPossible, "missing: credentials.secret_key (Clerk dashboard, API keys)")
+		return nil, fault.New(fault.Unsupported, "missing: credentials.secret_key (Clerk dashboard, API keys)")
 	}
 	base, err := baseURL(o)
 	if err != nil {
@@ -147,7 +147,7 @@ func (w *webhooks) ours(one endpoint, want userapi.WantedWebhook) (*userapi.Webh
 		if err != nil {
 			address = &url.URL{}
 		}
-		return nil, fault.New(fault.NotPossible, w.client.Say(fmt.Sprintf("endpoint %s of this Clerk instance has the uid that authsync gives its own, %s, "+
+		return nil, fault.New(fault.Unsupported, w.client.Say(fmt.Sprintf("endpoint %s of this Clerk instance has the uid that authsync gives its own, %s, "+
 			"but goes to %s: it is left as it is. If it belongs to another authsync with a copy of this project, use another instance; otherwise delete it "+
 			"(Clerk dashboard, Configure, Webhooks)", one.ID, one.UID, address.Host+address.EscapedPath())))
 	}

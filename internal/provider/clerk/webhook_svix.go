@@ -20,7 +20,7 @@ import (
 // that Clerk's API makes. The link's fragment holds a token that can be used once; exchanged, it allows the
 // ordinary calls of Svix's API for that application. Neither Clerk nor Svix documents the exchange: it was
 // seen in public code (2026-08). So every answer is checked, and whatever is not as expected is a
-// fault.NotPossible that leads to setting the webhook up by hand.
+// fault.Unsupported that leads to setting the webhook up by hand.
 const (
 	portalOrigin = "https://app.svix.com"
 	svixAppPath  = "/webhooks/svix"
@@ -58,7 +58,7 @@ func (w *webhooks) surprise(err error) error {
 	if !fault.Is(err, fault.ProviderError) {
 		return err
 	}
-	return fault.Wrap(fault.NotPossible, err, w.client.Say(err.Error(), w.secretsOf()...)+byHand)
+	return fault.Wrap(fault.Unsupported, err, w.client.Say(err.Error(), w.secretsOf()...)+byHand)
 }
 
 func (w *webhooks) secretsOf() []string {

@@ -41,7 +41,7 @@ func newInstance(tb testing.TB) *instance {
 	c.options.BaseURL = userapitest.Start(tb, server)
 	added := 0
 	c.WebhookCase = &userapitest.WebhookCase{
-		Clock: clock, Server: &server.Server, Path: "/endpoint", OwnOnly: true, Surprise: fault.NotPossible,
+		Clock: clock, Server: &server.Server, Path: "/endpoint", OwnOnly: true, Surprise: fault.Unsupported,
 		Want: userapi.WantedWebhook{Key: "authsync " + shopProject, URL: receiverURL},
 		Open: func(d userapi.Deps) userapi.Webhooks {
 			w, err := clerk.New().NewWebhooks(c.credentials, c.options, d)
@@ -134,7 +134,7 @@ func TestATokenThatExpiredIsReplaced(t *testing.T) {
 
 	c.server.Fail(slices.Repeat([]demoprovider.Fault{{Path: "/endpoint", Status: 401}}, 10)...)
 	_, err = w.Find(t.Context(), c.Want)
-	require.True(t, fault.Is(err, fault.NotPossible), err)
+	require.True(t, fault.Is(err, fault.Unsupported), err)
 	require.Equal(t, 7, c.server.Requests("/endpoint"), "it is not tried for ever")
 }
 
@@ -163,7 +163,7 @@ func TestSurprisesLeadToSettingItUpByHand(t *testing.T) {
 			c := newInstance(t)
 			c.server.Svix.HasApp, c.server.Svix.Link = true, one
 			_, err := c.open().Ensure(t.Context(), c.Want)
-			require.True(t, fault.Is(err, fault.NotPossible), err)
+			require.True(t, fault.Is(err, fault.Unsupported), err)
 			require.ErrorContains(t, err, "By hand: Clerk dashboard, Configure, Webhooks, Add Endpoint")
 			require.NotContains(t, err.Error(), "ott_s3cr3t")
 			require.Zero(t, c.server.Requests("/api/"))
@@ -185,7 +185,7 @@ func TestSurprisesLeadToSettingItUpByHand(t *testing.T) {
 			c.server.Svix.HasApp = true
 			c.server.Fail(slices.Repeat([]demoprovider.Fault{answer}, 20)...)
 			_, err := c.open().Ensure(t.Context(), c.Want)
-			require.True(t, fault.Is(err, fault.NotPossible), err)
+			require.True(t, fault.Is(err, fault.Unsupported), err)
 			require.ErrorContains(t, err, "By hand")
 			require.NotContains(t, err.Error(), "whsec_x")
 		})
@@ -252,7 +252,7 @@ func TestAnEndpointOfOurUIDThatGoesElsewhereIsLeftAlone(t *testing.T) {
 	c.server.Svix.Add(demoprovider.SvixEndpoint{ID: "ep_staging", UID: "authsync-" + shopProject, URL: "https://staging.example.com/hook?x=secret", Secret: "whsec_x"})
 	before := c.All()
 	_, err := c.open().Ensure(t.Context(), c.Want)
-	require.True(t, fault.Is(err, fault.NotPossible), err)
+	require.True(t, fault.Is(err, fault.Unsupported), err)
 	require.ErrorContains(t, err, "staging.example.com/hook")
 	require.NotContains(t, err.Error(), "x=secret")
 	require.Equal(t, before, c.All())
@@ -261,6 +261,6 @@ func TestAnEndpointOfOurUIDThatGoesElsewhereIsLeftAlone(t *testing.T) {
 func TestWebhooksNeedASecretKey(t *testing.T) {
 	t.Parallel()
 	_, err := clerk.New().NewWebhooks(provider.Credentials{}, provider.Options{}, userapi.Deps{})
-	require.True(t, fault.Is(err, fault.NotPossible), err)
+	require.True(t, fault.Is(err, fault.Unsupported), err)
 	require.ErrorContains(t, err, "credentials.secret_key")
 }

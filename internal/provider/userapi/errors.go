@@ -13,7 +13,7 @@ var ErrGone = errors.New("the provider has no such user")
 
 // ErrNoCredentials reports that the stored credentials do not allow reading users. Wrapping errors
 // list the missing ones.
-var ErrNoCredentials = fault.New(fault.NotPossible, "the stored credentials do not allow reading users")
+var ErrNoCredentials = fault.New(fault.Unsupported, "the stored credentials do not allow reading users")
 
 // RateLimitError reports that the provider wants a pause that is too long to wait out in place.
 type RateLimitError struct{ After time.Duration }

@@ -20,7 +20,7 @@ type RecordSource interface {
 	Records(ctx context.Context, cursor string) (RecordPage, error)
 	// Record reads one record, of a type that it lists. It returns ErrGone if the provider certainly
 	// has no such record. A Record without an Object exists, but what it has may not be read. The error
-	// is a fault.NotPossible if the credentials or the settings of the provider do not allow to ask.
+	// is a fault.Unsupported if the credentials or the settings of the provider do not allow to ask.
 	Record(ctx context.Context, ref RecordRef) (Record, error)
 }
 
@@ -65,7 +65,7 @@ func Unreadable(ref RecordRef) error {
 	if ref.Type == record.Invitation && ref.OrganizationID == "" {
 		reason = "the mirror does not know which organization it belongs to"
 	}
-	return fault.Newf(fault.NotPossible, "%s %s cannot be read alone: %s", ref.Type, ref.ID, reason)
+	return fault.Newf(fault.Unsupported, "%s %s cannot be read alone: %s", ref.Type, ref.ID, reason)
 }
 
 // RecordPage is one step through the lists. It may hold no records and still have a Next.

@@ -10,14 +10,14 @@ import (
 
 // Provisioner is a provider at which authsync can set up its own webhook.
 type Provisioner interface {
-	// NewWebhooks prepares that; it sends nothing. The error is a fault.NotPossible if the credentials
+	// NewWebhooks prepares that; it sends nothing. The error is a fault.Unsupported if the credentials
 	// do not suffice, and lists the missing ones.
 	NewWebhooks(c provider.Credentials, o provider.Options, d Deps) (Webhooks, error)
 }
 
 // Webhooks are the webhooks of one provider account. A Webhooks changes and removes only the one
 // that is authsync's: the one it is told the id of, the one that carries the key, or one that goes to
-// the wanted URL already. The errors are those of a Source; fault.NotPossible is what a person has
+// the wanted URL already. The errors are those of a Source; fault.Unsupported is what a person has
 // to resolve at the provider.
 type Webhooks interface {
 	// MissingPermissions names the permissions that the credentials lack for all of this, and

@@ -887,7 +887,7 @@ BEGIN
     WHERE p.epoch = p_epoch AND p.applied_to >= p_applied_to
     RETURNING p.applied_to INTO v_applied_to;
     IF v_applied_to IS NULL THEN
-        RAISE EXCEPTION 'the mirror has lost calls that were applied to it: it was restored from a backup, or made anew'
+        RAISE EXCEPTION 'the mirror has lost calls that were applied to it: it was restored from a backup, or recreated'
             USING ERRCODE = 'US004', HINT = 'authsync repairs it by itself; see authsync doctor.';
     END IF;
 
@@ -3328,7 +3328,7 @@ BEGIN
     WHERE p.epoch = p_epoch AND p.applied_to >= p_applied_to
     RETURNING p.applied_to INTO v_applied_to;
     IF v_applied_to IS NULL THEN
-        RAISE EXCEPTION 'the mirror has lost calls that were applied to it: it was restored from a backup, or made anew'
+        RAISE EXCEPTION 'the mirror has lost calls that were applied to it: it was restored from a backup, or recreated'
             USING ERRCODE = 'US004', HINT = 'authsync repairs it by itself; see authsync doctor.';
     END IF;
     RETURN v_applied_to;
@@ -3400,7 +3400,7 @@ BEGIN
         WHERE p.epoch = p_epoch AND p.applied_to >= p_applied_to
         RETURNING p.applied_to INTO applied_to;
         IF applied_to IS NULL THEN
-            RAISE EXCEPTION 'the mirror has lost calls that were applied to it: it was restored from a backup, or made anew'
+            RAISE EXCEPTION 'the mirror has lost calls that were applied to it: it was restored from a backup, or recreated'
                 USING ERRCODE = 'US004', HINT = 'authsync repairs it by itself; see authsync doctor.';
         END IF;
     END IF;
@@ -4731,7 +4731,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.resume_mirror(p_applied_to bigint, p_change_id bigint) IS 'Lets a mirror that was restored or made anew be written to again.';
+COMMENT ON FUNCTION capydb_auth.resume_mirror(p_applied_to bigint, p_change_id bigint) IS 'Lets a mirror that was restored or recreated be written to again.';
 
 CREATE FUNCTION capydb_auth.skip_change_ids(p_to bigint) RETURNS bigint
     LANGUAGE plpgsql

@@ -174,7 +174,7 @@ func (r *run) changes(ctx context.Context) (idle bool, err error) {
 	return false, r.commit(ctx, r.row.Phase, nil)
 }
 
-// sourceLost notes in the clone that the source was restored from a backup, or made anew.
+// sourceLost notes in the clone that the source was restored from a backup, or recreated.
 func (r *run) sourceLost(ctx context.Context, epoch uuid.UUID) error {
 	origin, err := r.Mirrors.CloneOrigin(ctx, r.source)
 	if err == nil && origin.Epoch != epoch {

@@ -130,7 +130,7 @@ type account struct {
 // maxOpened limits how many accounts are kept.
 const maxOpened = 1000
 
-// open opens the account of an integration. Errors: project.ErrNoIntegration, fault.NotPossible.
+// open opens the account of an integration. Errors: project.ErrNoIntegration, fault.Unsupported.
 func (w *Webhooks) open(ctx context.Context, projectID uuid.UUID, name string) (account, error) {
 	credentials, options, err := w.config.Credentials(ctx, projectID, name)
 	if err != nil {
@@ -138,11 +138,11 @@ func (w *Webhooks) open(ctx context.Context, projectID uuid.UUID, name string) (
 	}
 	kind, err := registry.Lookup(name)
 	if err != nil {
-		return account{}, fault.New(fault.NotPossible, err.Error())
+		return account{}, fault.New(fault.Unsupported, err.Error())
 	}
 	provisioner, can := kind.(userapi.Provisioner)
 	if !can {
-		return account{}, fault.Newf(fault.NotPossible, "authsync cannot set up the webhook of %s by itself", provider.Title(name))
+		return account{}, fault.Newf(fault.Unsupported, "authsync cannot set up the webhook of %s by itself", provider.Title(name))
 	}
 	text, err := json.Marshal([]any{credentials, options})
 	if err != nil {
@@ -156,7 +156,7 @@ func (w *Webhooks) open(ctx context.Context, projectID uuid.UUID, name string) (
 	}
 	webhooks, err := provisioner.NewWebhooks(credentials, options, w.config.Deps)
 	if err != nil {
-		return account{}, fault.Newf(fault.NotPossible, "the webhook cannot be set up: %v", err)
+		return account{}, fault.Newf(fault.Unsupported, "the webhook cannot be set up: %v", err)
 	}
 	if len(w.opened) >= maxOpened {
 		clear(w.opened)

@@ -245,7 +245,7 @@ func (w *Webhooks) remove(ctx context.Context, projectID uuid.UUID, name string)
 	found, err := a.Find(ctx, w.want(projectID, r))
 	var coded *fault.Error
 	switch {
-	case errors.As(err, &coded) && coded.Code == fault.NotPossible: // one of another authsync's
+	case errors.As(err, &coded) && coded.Code == fault.Unsupported: // one of another authsync's
 		return nil
 	case err != nil:
 		return err

@@ -197,7 +197,7 @@ func (w *worker) await(ctx context.Context, a account, r *row) error {
 	if why != "" {
 		why = " The provider says: " + why + "."
 	}
-	return fault.Newf(fault.NotPossible, "the test event was sent %s ago and is not among the received events: "+
+	return fault.Newf(fault.Unsupported, "the test event was sent %s ago and is not among the received events: "+
 		"see whether %s leads to this server from outside (authsync events rejected shows what was refused).%s",
 		ago.Round(time.Second), *now.URL, why)
 }
@@ -222,7 +222,7 @@ func (w *worker) compare(ctx context.Context, a account, r *row) error {
 
 // isLasting reports whether only a person can resolve the error.
 func isLasting(err error) bool {
-	return fault.Is(err, fault.NotPossible, fault.CredentialsRefused, fault.ProviderError, fault.Invalid)
+	return fault.Is(err, fault.Unsupported, fault.CredentialsRefused, fault.ProviderError, fault.Invalid)
 }
 
 // settle records why there is more to do, and when.

@@ -66,7 +66,7 @@ type Repair struct {
 // Refresh asks the provider about a record and brings the mirror to the answer. An
 // empty provider is the one that the row came from, else the only one of the project.
 // Errors: fault.Invalid, if the provider does not follow from the project and the mirror and has to
-// be named; fault.NotPossible, if it cannot be asked about such records; fault.UserNotFound or
+// be named; fault.Unsupported, if it cannot be asked about such records; fault.UserNotFound or
 // fault.RecordNotFound, if neither the provider nor the mirror knows the record; fault.RowRefused;
 // those of source.Integrations and of a Source; and *tenantdb.DelayError.
 func (o *One) Refresh(ctx context.Context, projectID uuid.UUID, ref record.Ref, providerName string) (Repair, error) {
@@ -85,7 +85,7 @@ func (o *One) Refresh(ctx context.Context, projectID uuid.UUID, ref record.Ref, 
 	}
 	defer opened.Close()
 	if group, mirrored := opened.Options.Mirrors(ref.Type); !mirrored {
-		return Repair{}, fault.Newf(fault.NotPossible, "the integration %s does not mirror %s: add them to its option record_types first", name, group)
+		return Repair{}, fault.Newf(fault.Unsupported, "the integration %s does not mirror %s: add them to its option record_types first", name, group)
 	}
 	reader := Reader{
 		Type: ref.Type, Account: opened, Mirror: o.Mirror, ProjectID: projectID, Provider: name,
@@ -127,7 +127,7 @@ func (o *One) apply(ctx context.Context, reader *Reader, answers []Answer) (Repa
 // possible reports a record that no provider can be asked about.
 func possible(ref record.Ref) error {
 	if d, _ := record.Of(ref.Type); !d.Listed {
-		return fault.Newf(fault.NotPossible, "%s cannot be refreshed: what a provider still knows of one that has ended is no proof of anything, so only events tell of them", d.Table)
+		return fault.Newf(fault.Unsupported, "%s cannot be refreshed: what a provider still knows of one that has ended is no proof of anything, so only events tell of them", d.Table)
 	}
 	if _, _, ok := record.SplitMembershipID(ref.ID); ref.Type == record.Membership && !ok {
 		return fault.New(fault.RecordNotFound, "no membership has this id: it is the id of its organization, a slash, and the id of its user")
@@ -143,7 +143,7 @@ func unusable(a *Answer, t record.Type, name string) error {
 	}
 	title := provider.Title(name)
 	switch {
-	case fault.Is(a.Err, fault.ProviderError, fault.NotPossible):
+	case fault.Is(a.Err, fault.ProviderError, fault.Unsupported):
 		return a.Err
 	case a.Err != nil:
 		return fault.Newf(fault.ProviderError, "the provider's answer about this %s cannot be understood: %v", t, a.Err)
@@ -151,7 +151,7 @@ func unusable(a *Answer, t record.Type, name string) error {
 		return fault.Newf(notFound, "neither %s nor the mirror has %s of this id: "+
 			"check the id; if it is of another provider of the project, name that", title, t.WithArticle())
 	case a.IsBare:
-		return fault.Newf(fault.NotPossible, "%s has this %s, but does not allow the stored credentials to read it: "+
+		return fault.Newf(fault.Unsupported, "%s has this %s, but does not allow the stored credentials to read it: "+
 			"authsync backfill --help lists the permissions", title, t)
 	default:
 		return nil

@@ -107,7 +107,7 @@ func TestRefreshOfRecordsBringsTheMirrorToWhatTheProviderSays(t *testing.T) {
 			b.exec(t, `SELECT capydb_auth.ensure_organization($1)`, f.refs[0].ID)
 			if f.name != provider.BetterAuth { // elsewhere an invitation is read by its organization, too
 				_, err := b.one.Refresh(t.Context(), b.projectID, f.refs[2], "")
-				require.True(t, fault.Is(err, fault.NotPossible), err)
+				require.True(t, fault.Is(err, fault.Unsupported), err)
 				require.ErrorContains(t, err, "which organization it belongs to")
 				b.exec(t, `INSERT INTO capydb_auth.invitations (id, organization_id, provider, last_event_processed, last_event_sent_at, last_event_id, last_event_fields)
 					VALUES ($1, $2, $3, '2026-01-01Z', '2026-01-01Z', 'event', 65536)`, f.refs[2].ID, f.refs[0].ID, f.name)
@@ -183,7 +183,7 @@ func TestRefreshOfRecordsSaysWhatIsNotPossible(t *testing.T) {
 	refused := func(ref record.Ref, name, says string) {
 		t.Helper()
 		_, err := b.one.Refresh(t.Context(), b.projectID, ref, name)
-		require.True(t, fault.Is(err, fault.NotPossible), "%v", err)
+		require.True(t, fault.Is(err, fault.Unsupported), "%v", err)
 		require.ErrorContains(t, err, says)
 	}
 	refused(record.Ref{Type: record.Session, ID: "sess_1"}, "", "sessions cannot be refreshed")

@@ -138,7 +138,7 @@ func TestRefreshSaysWhatToDo(t *testing.T) {
 			require.NotContains(t, err.Error(), "sk_test_wrong")
 
 			b.store(f.name, &stored{provider.Credentials{}, provider.Options{}})
-			require.True(t, fault.Is(read(), fault.NotPossible))
+			require.True(t, fault.Is(read(), fault.Unsupported))
 			require.ErrorContains(t, read(), "authsync integrations set PROJECT "+f.name)
 
 			b.store(f.name, nil)

@@ -78,5 +78,5 @@ func (q *Queue) Request(ctx context.Context, tx pgx.Tx, projectID uuid.UUID, pro
 
 // isLasting reports whether only a person can resolve the error.
 func isLasting(err error) bool {
-	return fault.Is(err, fault.NotPossible, fault.CredentialsRefused, fault.AccountMismatch, fault.ProviderError)
+	return fault.Is(err, fault.Unsupported, fault.CredentialsRefused, fault.AccountMismatch, fault.ProviderError)
 }

@@ -342,7 +342,7 @@ func TestPossibleSaysWhatIsMissing(t *testing.T) {
 	possible := func() error { return b.queue.Possible(t.Context(), b.projectID, provider.Auth0) }
 	require.ErrorIs(t, possible(), project.ErrNoIntegration)
 	b.store(provider.Auth0, &stored{})
-	require.True(t, fault.Is(possible(), fault.NotPossible))
+	require.True(t, fault.Is(possible(), fault.Unsupported))
 	tenant := b.auth0(t, 1)
 	require.NoError(t, possible())
 	require.Zero(t, tenant.Requests(""), "it sends nothing")

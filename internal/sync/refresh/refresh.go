@@ -153,7 +153,7 @@ func (r *Reader) ask(ctx context.Context, id string, all map[string]mirror.Clock
 		}
 		clocks.Supersede(&answer.event)
 		return answer, nil
-	case fault.Is(err, fault.ProviderError, fault.NotPossible):
+	case fault.Is(err, fault.ProviderError, fault.Unsupported):
 		return &Answer{ID: id, Err: err}, nil // possibly specific to this record
 	case err != nil:
 		return nil, err
@@ -181,7 +181,7 @@ func (r *Reader) read(ctx context.Context, id string, clocks mirror.Clocks) (use
 	}
 	source, can := r.Account.Source.(userapi.RecordSource)
 	if !can {
-		return userapi.User{}, fault.Newf(fault.NotPossible, "the %ss of %s cannot be read", r.Type, provider.Title(r.Provider))
+		return userapi.User{}, fault.Newf(fault.Unsupported, "the %ss of %s cannot be read", r.Type, provider.Title(r.Provider))
 	}
 	ref := userapi.RecordRef{Ref: record.Ref{Type: r.Type, ID: id}}
 	if clocks.OrganizationID != nil {

@@ -22,7 +22,7 @@ import (
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
-// anew drops the schema and has the mirror made anew.
+// anew drops the schema and has the mirror recreated.
 func anew(t *testing.T, b *testBundle, _ string) {
 	t.Helper()
 	exec(t, b.project, `DROP SCHEMA capydb_auth CASCADE`)

@@ -102,7 +102,7 @@ func (b *testBundle) start(_ context.Context, _ uuid.UUID, name string, o syncru
 	case b.running:
 		return syncrun.Run{}, &syncrun.RunningError{Run: syncrun.Run{Kind: provider.KindBackfill}}
 	case name == provider.Clerk:
-		return syncrun.Run{}, fault.New(fault.NotPossible, "there is no secret_key")
+		return syncrun.Run{}, fault.New(fault.Unsupported, "there is no secret_key")
 	}
 	b.started = append(b.started, name+" "+o.Kind)
 	return syncrun.Run{}, nil

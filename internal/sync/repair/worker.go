@@ -266,7 +266,7 @@ func (w *repairWorker) reconcile(ctx context.Context, r *Repair) error {
 		switch {
 		case errors.As(err, &running):
 			return &jobs.WaitError{After: recheckRunAfter, Err: fmt.Errorf("a %s of %s is at work; a reconcile follows it", running.Run.Kind, provider.Title(name))}
-		case fault.Is(err, fault.NotPossible):
+		case fault.Is(err, fault.Unsupported):
 			reason := err.Error()
 			why = &reason
 		case errors.Is(err, project.ErrNoProject), errors.Is(err, project.ErrNoIntegration):

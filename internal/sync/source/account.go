@@ -59,7 +59,7 @@ func (a *Account) Close() {
 // Accounts opens the provider accounts of integrations.
 type Accounts interface {
 	// Open prepares to read the users of an integration; it sends nothing.
-	// Errors: fault.NotPossible, project.ErrNoProject, project.ErrNoIntegration.
+	// Errors: fault.Unsupported, project.ErrNoProject, project.ErrNoIntegration.
 	Open(ctx context.Context, projectID uuid.UUID, providerName string) (Account, error)
 }
 
@@ -123,12 +123,12 @@ func (i *Integrations) verifier(projectID uuid.UUID, name string) func(context.C
 func (i *Integrations) Open(ctx context.Context, projectID uuid.UUID, providerName string) (Account, error) {
 	kind, err := registry.Lookup(providerName)
 	if err != nil {
-		return Account{}, fault.New(fault.NotPossible, err.Error())
+		return Account{}, fault.New(fault.Unsupported, err.Error())
 	}
 	importer, imports := kind.(provider.Importer)
 	sourcer, sources := kind.(userapi.Sourcer)
 	if !imports || !sources {
-		return Account{}, fault.New(fault.NotPossible, "the users of "+provider.Title(kind.Name())+" cannot be read; the mirror has what its webhooks say")
+		return Account{}, fault.New(fault.Unsupported, "the users of "+provider.Title(kind.Name())+" cannot be read; the mirror has what its webhooks say")
 	}
 	credentials, options, err := i.Credentials(ctx, projectID, kind.Name())
 	if err != nil {
@@ -145,11 +145,11 @@ func (i *Integrations) Open(ctx context.Context, projectID uuid.UUID, providerNa
 	source, err := sourcer.NewSource(credentials, options, deps)
 	switch {
 	case errors.Is(err, userapi.ErrNoCredentials):
-		return Account{}, fault.Newf(fault.NotPossible, "%v; store what is missing: authsync integrations set PROJECT %s", err, kind.Name())
+		return Account{}, fault.Newf(fault.Unsupported, "%v; store what is missing: authsync integrations set PROJECT %s", err, kind.Name())
 	case pgdb.Unavailable(err):
 		return Account{}, err
 	case err != nil:
-		return Account{}, fault.Newf(fault.NotPossible, "the users cannot be read: %v", err)
+		return Account{}, fault.Newf(fault.Unsupported, "the users cannot be read: %v", err)
 	}
 	digest, err := digestOf(credentials, options)
 	if err != nil {

@@ -123,7 +123,7 @@ func TestOpenSaysWhatIsMissing(t *testing.T) {
 		provider.Clerk: "secret_key", provider.Auth0: "client_secret", provider.BetterAuth: "session_token", "okta": "no provider",
 	} {
 		_, err := accounts.Open(t.Context(), uuid.New(), name)
-		require.True(t, fault.Is(err, fault.NotPossible), "%s: %v", name, err)
+		require.True(t, fault.Is(err, fault.Unsupported), "%s: %v", name, err)
 		require.ErrorContains(t, err, says)
 	}
 	stored = provider.Credentials{SecretKey: "sk_live_one"}

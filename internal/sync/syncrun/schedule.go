@@ -79,7 +79,7 @@ func (w *scheduleWorker) start(ctx context.Context, projectID uuid.UUID, provide
 		return nil
 	case errors.As(err, &running), errors.Is(err, project.ErrNoProject), errors.Is(err, project.ErrNoIntegration):
 		return nil // another request was faster
-	case fault.Is(err, fault.NotPossible):
+	case fault.Is(err, fault.Unsupported):
 		_, err = w.store.pool.Exec(ctx, insertFailed, projectID, providerName, provider.KindReconcile, err.Error())
 	}
 	if err != nil {

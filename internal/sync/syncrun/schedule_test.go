@@ -112,7 +112,7 @@ func TestDefaultScheduleIsOverridden(t *testing.T) {
 type refusing struct{}
 
 func (refusing) Open(context.Context, uuid.UUID, string) (source.Account, error) {
-	return source.Account{}, fault.New(fault.NotPossible, "secret_key is missing")
+	return source.Account{}, fault.New(fault.Unsupported, "secret_key is missing")
 }
 
 // serve starts all workers, and the jobs that come by themselves.

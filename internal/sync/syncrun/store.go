@@ -117,7 +117,7 @@ func NewStore(pool *pgxpool.Pool, accounts source.Accounts) *Store {
 }
 
 // Start begins a run; a worker takes it up at once. Errors: *RunningError
-// if there is an unfinished one, fault.NotPossible if the credentials do not
+// if there is an unfinished one, fault.Unsupported if the credentials do not
 // allow reading users, project.ErrNoProject, project.ErrNoIntegration.
 func (s *Store) Start(ctx context.Context, projectID uuid.UUID, providerName string, o Order) (Run, error) {
 	account, err := s.accounts.Open(ctx, projectID, providerName)

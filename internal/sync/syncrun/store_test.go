@@ -70,8 +70,8 @@ func TestStore(t *testing.T) {
 		require.ErrorIs(t, err, syncrun.ErrNoRun)
 		_, err = b.store.Start(t.Context(), uuid.New(), provider.Clerk, syncrun.Order{Kind: provider.KindBackfill})
 		require.ErrorIs(t, err, project.ErrNoProject)
-		b.account.openErr = fault.New(fault.NotPossible, "give secret_key")
+		b.account.openErr = fault.New(fault.Unsupported, "give secret_key")
 		_, err = b.store.Start(t.Context(), b.projectID, provider.Clerk, syncrun.Order{Kind: provider.KindBackfill})
-		require.True(t, fault.Is(err, fault.NotPossible), err)
+		require.True(t, fault.Is(err, fault.Unsupported), err)
 	})
 }

@@ -177,7 +177,7 @@ func (s *slice) end(ctx, working context.Context, err error) error {
 	switch {
 	case jobs.Yields(err):
 		return err
-	case fault.Is(err, fault.CredentialsRefused, fault.AccountMismatch, fault.ProviderError, fault.NotPossible):
+	case fault.Is(err, fault.CredentialsRefused, fault.AccountMismatch, fault.ProviderError, fault.Unsupported):
 		return s.fail(ctx, err.Error(), err)
 	case errors.Is(err, project.ErrNoIntegration), errors.Is(err, project.ErrNoProject):
 		return s.fail(ctx, "the integration was removed before the "+s.row.Kind+" was done", err)

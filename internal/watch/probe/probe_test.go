@@ -309,7 +309,7 @@ func TestAStoppedStreamIsHealedAsFarAsAllowed(t *testing.T) {
 // After a silence the mirror is reconciled, whatever the provider can tell of its streams.
 func TestAGapIsReconciled(t *testing.T) {
 	t.Parallel()
-	for name, openErr := range map[string]error{"WithStreams": nil, "Without": fault.New(fault.NotPossible, "no streams")} {
+	for name, openErr := range map[string]error{"WithStreams": nil, "Without": fault.New(fault.Unsupported, "no streams")} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)

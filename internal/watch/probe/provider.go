@@ -70,7 +70,7 @@ func isRejected(err error) bool {
 // streams looks at the event streams and has them heal. Without a way to look there is nothing bad.
 func (w *Worker) streams(ctx context.Context, s *state) (isBad bool, err error) {
 	account, err := w.config.Accounts.Open(ctx, s.ProjectID, s.Subject)
-	if fault.Is(err, fault.NotPossible, fault.ProjectNotFound, fault.IntegrationNotFound) {
+	if fault.Is(err, fault.Unsupported, fault.ProjectNotFound, fault.IntegrationNotFound) {
 		return false, nil
 	}
 	if err != nil {
@@ -203,7 +203,7 @@ func (w *Worker) reconcile(ctx context.Context, s *state) {
 		s.RunID = &run.ID
 		w.config.Log.InfoContext(ctx, "gap_reconcile_started", slog.String("project_id", s.ProjectID.String()), slog.String("provider", s.Subject))
 	case errors.As(err, &running): // it may have read past the gap: another one follows it
-	case fault.Is(err, fault.NotPossible):
+	case fault.Is(err, fault.Unsupported):
 		s.close() // the credentials do not allow one; what can be known is known
 	default:
 		w.config.Log.WarnContext(ctx, "gap_not_reconciled", slog.String("project_id", s.ProjectID.String()), slog.Any("error", err))

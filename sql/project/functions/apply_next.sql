@@ -33,7 +33,7 @@ BEGIN
     WHERE p.epoch = p_epoch AND p.applied_to >= p_applied_to
     RETURNING p.applied_to INTO v_applied_to;
     IF v_applied_to IS NULL THEN
-        RAISE EXCEPTION 'the mirror has lost calls that were applied to it: it was restored from a backup, or made anew'
+        RAISE EXCEPTION 'the mirror has lost calls that were applied to it: it was restored from a backup, or recreated'
             USING ERRCODE = 'US004', HINT = 'authsync repairs it by itself; see authsync doctor.';
     END IF;
 

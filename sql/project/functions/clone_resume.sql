@@ -1,4 +1,4 @@
--- clone_resume notes that the source of this mirror has lost something: it was restored from a backup, or made anew. Which changes it
+-- clone_resume notes that the source of this mirror has lost something: it was restored from a backup, or recreated. Which changes it
 -- makes once more is told by what this mirror has of its feed by now.
 --
 -- Repeatable: of the same epoch and p_resumed_from it changes nothing.

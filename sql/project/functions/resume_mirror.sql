@@ -1,4 +1,4 @@
--- resume_mirror lets a mirror that was restored or made anew be written to again: the next call
+-- resume_mirror lets a mirror that was restored or recreated be written to again: the next call
 -- counts as following all that are known, and the ids of coming changes are
 -- greater than those that were given before, whose readers must not see them again with another meaning.
 --
@@ -26,4 +26,4 @@ END;
 $fn$;
 
 COMMENT ON FUNCTION capydb_auth.resume_mirror(bigint, bigint)
-    IS 'Lets a mirror that was restored or made anew be written to again.';
+    IS 'Lets a mirror that was restored or recreated be written to again.';
