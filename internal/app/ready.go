@@ -91,7 +91,7 @@ func (k *keys) mayTake(ctx context.Context) bool {
 	}
 	if k.unfit.Swap(fit.OpensNothing()) != fit.OpensNothing() {
 		if !fit.OpensNothing() {
-			k.log.InfoContext(ctx, "jobs_taken_again")
+			k.log.InfoContext(ctx, "jobs_resumed")
 		} else {
 			k.log.ErrorContext(ctx, "jobs_refused", slog.String("reason", "nothing in the control database is sealed with a key of this process"),
 				slog.Any("missing_keys", fit.Missing))

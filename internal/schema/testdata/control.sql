@@ -1969,7 +1969,7 @@ BEGIN
         JOIN authsync.destinations AS d ON d.id = p_destination_id
         GROUP BY d.project_id, c.record_type, c.record_id
     ),
-    asked AS MATERIALIZED (
+    sought AS MATERIALIZED (
         SELECT p.record_type, p.record_id, p.user_id, p.organization_id, p.event_ids, f.project_id
         FROM subject AS p
         CROSS JOIN source AS f
@@ -1977,7 +1977,7 @@ BEGIN
     -- The event of a membership's change may be one about its user or its organization, whose deletion it shares.
     outcome AS MATERIALIZED (
         SELECT p.record_type, p.record_id, e.event_id, min(e.applied_at) AS applied_at
-        FROM asked AS p
+        FROM sought AS p
         CROSS JOIN LATERAL (
             SELECT o.event_id, o.applied_at
             FROM authsync.event_outcomes AS o

@@ -12,7 +12,7 @@ import (
 )
 
 // Token is the access token that a HubSpot accepts unless told otherwise.
-const Token = "pat-of-the-simulated-portal"
+const Token = "pat-of-the-test-portal"
 
 // The kinds of objects.
 const (

@@ -202,7 +202,7 @@ func (w *Worker) one(ctx context.Context, s *state) error {
 	now := w.config.Now()
 	_, err := w.config.Pool.Exec(ctx, recordProbe, s.ProjectID, s.Subject, now.Add(s.pause), now, s.FailingSince, s.ConsecutiveFailures, s.Finding, s.Detail,
 		s.CertificateExpiresAt, s.GapSince, s.GapUntil, s.RedeliveryAt, s.RunID)
-	if err != nil {
+	if err != nil && ctx.Err() == nil { // as above, if it ended amid this
 		return fmt.Errorf("record the probe of %s of project %s: %w", s.Subject, s.ProjectID, err)
 	}
 	return nil
