@@ -49,10 +49,8 @@ func TestARestoredSourceHasItsClonesSendNothingTwice(t *testing.T) {
 			e := in.serve(t)
 			e.live(t)
 			clone := e.clone(t, "preview", "following")
-			added, err := e.api.AddDestination(t.Context(), "preview", map[string]any{
-				"name": "hook", "type": "webhook", "event_types": []string{"user.*", "membership.*", "organization.*"},
-				"options": map[string]any{"url": server.URL},
-			})
+			added, err := e.api.AddDestination(t.Context(), "preview", map[string]any{"name": "hook", "type": "webhook",
+				"event_types": []string{"user.*", "membership.*", "organization.*"}, "options": map[string]any{"url": server.URL}})
 			require.NoError(t, err)
 			const third = "user_third"
 			arrived := func(eventType string, emails ...string) {
