@@ -153,9 +153,7 @@ type CloneProgress struct {
 }
 
 // Knows reports whether the source has lost nothing since the clone looked.
-func (p CloneProgress) Knows(o CloneOrigin) bool {
-	return p.SourceEpoch == o.Epoch && p.SourceResumedFrom == o.ResumedFrom
-}
+func (p CloneProgress) Knows(o CloneOrigin) bool { return p.SourceEpoch == o.Epoch && p.SourceResumedFrom == o.ResumedFrom }
 
 const selectCloneProgress = `
 	SELECT c.source_id, c.source_epoch, c.source_resumed_from, c.change_id, c.rows_from, c.rows_due

@@ -208,10 +208,6 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 		"History of one": inOrder(mirror.SelectChanges, "membership", "org-7/user-7", int64(1<<62), 20),
 		"EnsureUser":     run(`SELECT capydb_auth.ensure_user('user-7'), capydb_auth.ensure_user('another')`),
 		"SkipChangeIDs":  run(`SELECT capydb_auth.skip_change_ids(1)`),
-		"CloneNew": run(`SELECT capydb_auth.clone_new(ARRAY(
-			SELECT jsonb_build_object('record_type', 'user', 'record_id', format('user-%s', 7 * i), 'kind', 'updated', 'changed_fields', 1,
-				'provider', 'auth0', 'event_id', format('evt-%s', 14 * i), 'event_at', timestamptz '2026-01-01')
-			FROM generate_series(1, 20) AS i), 9223372036854775807)`),
 		"LookForSurplus": run(`SELECT * FROM capydb_auth.reconcile_orphaned_users($1, 'auth0', now(), true, 'user-3', 20)`, projectID()),
 		"Settle": run(`SELECT capydb_auth.reconcile_settle($1, 'auth0', 'user', (
 			SELECT jsonb_agg(jsonb_build_object('record_id', format('user-%s', 7 * i), 'state', 'none', 'finding', 'equal')) FROM generate_series(0, 19) AS i))`, projectID()),

@@ -155,7 +155,6 @@ type standing struct {
 	delivery.Loss
 
 	HeldFrom *time.Time // the earliest of the deletions that are held back; nil: there are none
-	IsClone  bool       // the project's mirror is, or was, that of another one
 }
 
 // isDue reports whether a deletion is held no longer at a time.
@@ -170,8 +169,7 @@ func (f *standing) isDue(at time.Time) bool {
 // changes.
 const selectSubscribers = `
 	SELECT ` + subscription.Columns + `, ` + delivery.LossColumns + `,
-		(SELECT min(h.held_from) FROM authsync.deliveries AS h WHERE h.destination_id = d.id AND h.state = 'held') AS held_from,
-		EXISTS (SELECT FROM authsync.clones AS s WHERE s.project_id = d.project_id) AS is_clone
+		(SELECT min(h.held_from) FROM authsync.deliveries AS h WHERE h.destination_id = d.id AND h.state = 'held') AS held_from
 	FROM authsync.destinations AS d
 	JOIN authsync.destination_progress AS f ON f.destination_id = d.id` + delivery.LossJoin + `
 	WHERE d.project_id = $1 AND NOT d.filter_halted

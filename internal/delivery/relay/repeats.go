@@ -31,9 +31,8 @@ import (
 //	                                                                                    record older than the loss, or known to
 //	                                                                                    the destination
 //
-// A clone has no events of its own, and copies changes once more from its source: their events count as they do there, and one that was
-// made there before the loss as one whose event was final then. Its source may have lost them as well, and make them again long after the
-// clone has copied the rest.
+// A clone has no events of its own, and copies changes once more from its source, with the times when they were made there: one made
+// before the loss counts as one whose event was final then.
 
 // creationTakes is the longest delay between a record's creation and its event.
 const creationTakes = 5 * time.Minute
@@ -79,7 +78,7 @@ func (r *Relay) unrepeated(ctx context.Context, f *standing, changes []mirror.Fe
 			d.DeliveryID = was.DeliveryID
 			moved = append(moved, move{d, *was.DeliveryState == delivery.StateDelivered || *was.DeliveryState == delivery.StateCoalesced})
 		case was.AppliedAt != nil && f.PassedUntil != nil && !was.AppliedAt.Before(*f.PassedUntil):
-			kept = append(kept, f.ofKnownRecord(c, was))
+			kept = append(kept, c)
 		}
 	}
 	return kept, moved, nil
@@ -109,7 +108,7 @@ func (f *standing) settleHeld(
 
 // isAmid reports whether a change that was made at a time may be one that the repair has made again.
 func (f *standing) isAmid(at time.Time) bool {
-	return f.IsClone || at.Before(f.RepairedUntil())
+	return at.Before(f.RepairedUntil())
 }
 
 // repeats looks up the changes of a page that a repair may have made.
@@ -165,17 +164,12 @@ func (f *standing) isRepeat(c *mirror.FeedChange, r repeat) bool {
 
 // ofOlderRecord corrects the event type of a record that is older than the loss but new to the mirror.
 func (f *standing) ofOlderRecord(c mirror.FeedChange, r repeat) mirror.FeedChange {
-	if c.Kind != record.Created || isRead(&c) && !f.IsClone {
+	if c.Kind != record.Created || isRead(&c) {
 		return c
 	}
 	at, ok := createdAt(&c)
-	isOlder := ok && at.Before(*f.FoundAt) && !c.EventAt.Before(at.Add(creationTakes)) && !isRead(&c)
-	return f.ofKnownRecord(c, repeat{IsKnown: isOlder || r.IsKnown})
-}
-
-// ofKnownRecord corrects the event type of a record that is new to the mirror, but not to the destination.
-func (f *standing) ofKnownRecord(c mirror.FeedChange, r repeat) mirror.FeedChange {
-	if c.Kind != record.Created || !r.IsKnown {
+	isOlder := ok && at.Before(*f.FoundAt) && !c.EventAt.Before(at.Add(creationTakes))
+	if !isOlder && !r.IsKnown {
 		return c
 	}
 	c.Kind, c.Before = record.Updated, delivery.UnknownBefore(record.Ref{Type: c.RecordType, ID: c.RecordID})
