@@ -20,7 +20,6 @@ import (
 //	CloneOrigin ─▶ BeginClone ─▶ ClonePage ─▶ WriteClone          all rows, table by table
 //	                             CloneKeys ─▶ MissingFrom ─▶ RemoveFromClone
 //	                             CloneChanges ─▶ CloneRows ─▶ WriteClone ─▶ WriteCloneChanges   what changes from then on
-//	CloneOrigin ─▶ ResumeClone                                    the source has lost something
 //
 // All methods return a *tenantdb.DelayError while a database is unavailable.
 
@@ -29,14 +28,12 @@ type CloneOrigin struct {
 	Epoch uuid.UUID
 	// ChangeID is the newest change: what it and older ones did is in every row that is read from now on.
 	ChangeID int64
-	// ResumedFrom is where the feed has gone on since the mirror lost something; 0: it never has.
-	ResumedFrom int64
 	// Rows is how many there are, as PostgreSQL estimates.
 	Rows int64
 }
 
 const selectOrigin = `
-	SELECT p.epoch, capydb_auth.change_cursor(NULL) AS change_id, p.resumed_from, (
+	SELECT p.epoch, capydb_auth.change_cursor(NULL) AS change_id, (
 		SELECT coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint
 		FROM pg_catalog.pg_class AS c
 		JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -60,23 +57,12 @@ func (m *Mirrors) CloneOrigin(ctx context.Context, source uuid.UUID) (CloneOrigi
 	return found[0], nil
 }
 
-const (
-	beginClone  = `SELECT capydb_auth.clone_begin($1, $2, $3, $4)`
-	resumeClone = `SELECT capydb_auth.clone_resume($1, $2, $3)`
-)
+const beginClone = `SELECT capydb_auth.clone_begin($1, $2, $3)`
 
 // BeginClone makes a mirror the clone of a source, or has its rows copied once more.
 func (m *Mirrors) BeginClone(ctx context.Context, clone, source uuid.UUID, o CloneOrigin) error {
 	return m.query(ctx, clone, func(ctx context.Context, t *tenant) error {
-		_, err := t.pool.Exec(ctx, beginClone, source, o.Epoch, o.ResumedFrom, o.ChangeID)
-		return err
-	})
-}
-
-// ResumeClone notes in a clone that its source has lost something, and makes it once more: what the clone has of that is not copied again.
-func (m *Mirrors) ResumeClone(ctx context.Context, clone, source uuid.UUID, o CloneOrigin) error {
-	return m.query(ctx, clone, func(ctx context.Context, t *tenant) error {
-		_, err := t.pool.Exec(ctx, resumeClone, source, o.Epoch, o.ResumedFrom)
+		_, err := t.pool.Exec(ctx, beginClone, source, o.Epoch, o.ChangeID)
 		return err
 	})
 }
@@ -144,20 +130,13 @@ func (m *Mirrors) RemoveFromClone(ctx context.Context, clone uuid.UUID, table Cl
 
 // CloneProgress is how far a clone has copied the change feed of its source.
 type CloneProgress struct {
-	SourceID          uuid.UUID
-	SourceEpoch       uuid.UUID
-	SourceResumedFrom int64 // where the source's feed has gone on since the last loss that the clone knows of
-	ChangeID          int64 // the last change of the source that was copied
-	RowsFrom          int64 // rows that later changes are about have to be read
-	RowsDue           bool  // the source has lost something since its rows were copied
+	SourceID    uuid.UUID
+	SourceEpoch uuid.UUID
+	ChangeID    int64 // the last change of the source that was copied
+	RowsFrom    int64 // rows that later changes are about have to be read
 }
 
-// Knows reports whether the source has lost nothing since the clone looked.
-func (p CloneProgress) Knows(o CloneOrigin) bool { return p.SourceEpoch == o.Epoch && p.SourceResumedFrom == o.ResumedFrom }
-
-const selectCloneProgress = `
-	SELECT c.source_id, c.source_epoch, c.source_resumed_from, c.change_id, c.rows_from, c.rows_due
-	FROM capydb_auth.clone_progress AS c`
+const selectCloneProgress = `SELECT c.source_id, c.source_epoch, c.change_id, c.rows_from FROM capydb_auth.clone_progress AS c`
 
 // CloneProgress reads how far a clone is; nil: the mirror is no clone.
 func (m *Mirrors) CloneProgress(ctx context.Context, clone uuid.UUID) (*CloneProgress, error) {
@@ -173,8 +152,6 @@ type CloneChange struct {
 	ID         int64       `json:"id"`
 	RecordType record.Type `json:"record_type"`
 	RecordID   string      `json:"record_id"`
-	// ResumedFrom is CloneOrigin.ResumedFrom at the moment when the change was read.
-	ResumedFrom int64 `json:"resumed_from"`
 
 	Doc json.RawMessage `json:"-"`
 }
@@ -210,7 +187,7 @@ func (m *Mirrors) CloneChanges(ctx context.Context, source uuid.UUID, after int6
 }
 
 const selectCloneChanges = `
-	SELECT to_jsonb(t) || jsonb_build_object('resumed_from', (SELECT p.resumed_from FROM capydb_auth.mirror_progress AS p)) AS doc
+	SELECT to_jsonb(t) AS doc
 	FROM capydb_auth.changes AS t
 	WHERE t.id > $1
 	ORDER BY t.id
@@ -218,11 +195,11 @@ const selectCloneChanges = `
 
 const (
 	countCall         = `SELECT capydb_auth.count_call($1, $2, $3)`
-	writeCloneChanges = `SELECT capydb_auth.clone_changes($1, $2, $3, $4, $5, $6)`
+	writeCloneChanges = `SELECT capydb_auth.clone_changes($1, $2, $3, $4, $5)`
 )
 
-// WriteCloneChanges copies changes into the clone's feed, exactly once, and notifies those who listen. What the source has made once
-// more, and the clone has, is left out. ok is false if somebody else has copied them. It counts as a call, and the ledger knows of it once it returns: a clone that loses changes is noticed before it
+// WriteCloneChanges copies changes into the clone's feed, exactly once, and notifies those who listen. ok is false if somebody else
+// has copied them. It counts as a call, and the ledger knows of it once it returns: a clone that loses changes is noticed before it
 // copies them once more.
 func (m *Mirrors) WriteCloneChanges(ctx context.Context, clone uuid.UUID, from CloneProgress, changes []CloneChange) (ok bool, err error) {
 	docs := make([]json.RawMessage, len(changes))
@@ -237,8 +214,7 @@ func (m *Mirrors) WriteCloneChanges(ctx context.Context, clone uuid.UUID, from C
 				if err := tx.QueryRow(ctx, countCall, known.Epoch, known.AppliedTo, m.config.Now()).Scan(&known.AppliedTo); err != nil {
 					return err
 				}
-				err := tx.QueryRow(ctx, writeCloneChanges, from.SourceID, from.SourceResumedFrom, from.ChangeID, to, docs,
-					t.erasureKey(ctx)).Scan(&newest)
+				err := tx.QueryRow(ctx, writeCloneChanges, from.SourceID, from.ChangeID, to, docs, t.erasureKey(ctx)).Scan(&newest)
 				if err == nil && newest != nil {
 					known.ChangeID = max(known.ChangeID, *newest)
 				}

@@ -2384,7 +2384,7 @@ $$;
 
 COMMENT ON FUNCTION capydb_auth.clone_allowed(p_record_type text, p_rows jsonb[], p_erasure_key bytea) IS 'Leaves out rows about users who were erased; called where rows are written to a clone only.';
 
-CREATE FUNCTION capydb_auth.clone_begin(p_source_id uuid, p_source_epoch uuid, p_resumed_from bigint, p_change_id bigint) RETURNS void
+CREATE FUNCTION capydb_auth.clone_begin(p_source_id uuid, p_source_epoch uuid, p_change_id bigint) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -2394,38 +2394,30 @@ BEGIN
     IF NOT EXISTS (SELECT FROM capydb_auth.clone_progress AS c WHERE c.source_id = p_source_id) THEN
         DELETE FROM capydb_auth.clone_progress;
         TRUNCATE capydb_auth.changes, capydb_auth.processed_events;
-        INSERT INTO capydb_auth.clone_progress (source_id, source_epoch, source_resumed_from, change_id, rows_from)
-        VALUES (p_source_id, p_source_epoch, p_resumed_from, 0, p_change_id);
+        INSERT INTO capydb_auth.clone_progress (source_id, source_epoch, change_id, rows_from)
+        VALUES (p_source_id, p_source_epoch, 0, p_change_id);
         RETURN;
     END IF;
 
-    PERFORM capydb_auth.clone_resume(p_source_id, p_source_epoch, p_resumed_from);
-    UPDATE capydb_auth.clone_progress AS c SET rows_from = p_change_id, rows_due = false;
+    UPDATE capydb_auth.clone_progress AS c
+    SET source_epoch = p_source_epoch, rows_from = p_change_id,
+        change_id = CASE WHEN c.source_epoch = p_source_epoch THEN c.change_id ELSE p_change_id END;
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.clone_begin(p_source_id uuid, p_source_epoch uuid, p_resumed_from bigint, p_change_id bigint) IS 'Makes this mirror a clone of another, or has its rows copied once more.';
+COMMENT ON FUNCTION capydb_auth.clone_begin(p_source_id uuid, p_source_epoch uuid, p_change_id bigint) IS 'Makes this mirror a clone of another, or has its rows copied once more.';
 
-CREATE FUNCTION capydb_auth.clone_changes(p_source_id uuid, p_resumed_from bigint, p_from bigint, p_to bigint, p_changes jsonb[], p_erasure_key bytea) RETURNS bigint
+CREATE FUNCTION capydb_auth.clone_changes(p_source_id uuid, p_from bigint, p_to bigint, p_changes jsonb[], p_erasure_key bytea) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
     AS $$
-DECLARE
-    v_repeats_to bigint;
-    v_changes    jsonb[];
 BEGIN
     PERFORM capydb_auth.lock_mirror();
 
-    UPDATE capydb_auth.clone_progress AS c SET change_id = p_to
-    WHERE c.source_id = p_source_id AND c.source_resumed_from = p_resumed_from AND c.change_id = p_from
-    RETURNING c.repeats_to INTO v_repeats_to;
+    UPDATE capydb_auth.clone_progress AS c SET change_id = p_to WHERE c.source_id = p_source_id AND c.change_id = p_from;
     IF NOT FOUND THEN
         RETURN NULL;
-    END IF;
-    v_changes := capydb_auth.clone_allowed('', p_changes, p_erasure_key);
-    IF v_repeats_to > 0 AND p_to > p_resumed_from THEN
-        v_changes := capydb_auth.clone_new(v_changes, v_repeats_to);
     END IF;
     INSERT INTO capydb_auth.changes (
         record_type, record_id, kind, changed, changed_fields, before, after, before_raw, provider, event_id, event_at, changed_at,
@@ -2441,7 +2433,7 @@ BEGIN
         r.after_updated_at, r.after_last_sign_in_at, r.after_deleted_at, r.after_name, r.after_slug, r.after_id,
         r.after_role, r.after_roles, r.after_permissions, r.after_organization_id, r.after_user_id, r.after_status,
         r.after_expires_at, r.after_last_active_at
-    FROM unnest(v_changes) WITH ORDINALITY AS u (doc, place)
+    FROM unnest(capydb_auth.clone_allowed('', p_changes, p_erasure_key)) WITH ORDINALITY AS u (doc, place)
     CROSS JOIN LATERAL jsonb_populate_record(NULL::capydb_auth.changes, u.doc) AS r
     WHERE r.kind <> 'erased'
     ORDER BY u.place;
@@ -2449,295 +2441,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION capydb_auth.clone_changes(p_source_id uuid, p_resumed_from bigint, p_from bigint, p_to bigint, p_changes jsonb[], p_erasure_key bytea) IS 'Copies changes of the source''s feed into the feed of this mirror.';
-
-CREATE FUNCTION capydb_auth.clone_new(p_changes jsonb[], p_repeats_to bigint) RETURNS jsonb[]
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET "TimeZone" TO 'UTC'
-    SET plan_cache_mode TO 'force_custom_plan'
-    SET enable_seqscan TO 'off'
-    AS $$
-BEGIN
-    RETURN (
-        WITH change AS MATERIALIZED (
-            SELECT
-                u.doc, u.place, r.record_type, r.record_id, r.kind, r.provider, r.event_id, r.event_at,
-                coalesce(r.changed, array_remove(CASE r.record_type
-                    WHEN 'organization' THEN ARRAY[
-                        CASE WHEN r.changed_fields & 1024 <> 0 THEN 'name' END,
-                        CASE WHEN r.changed_fields & 2048 <> 0 THEN 'slug' END,
-                        CASE WHEN r.changed_fields & 16 <> 0 THEN 'image_url' END,
-                        CASE WHEN r.changed_fields & 32 <> 0 THEN 'created_at' END,
-                        CASE WHEN r.changed_fields & 64 <> 0 THEN 'updated_at' END,
-                        CASE WHEN r.changed_fields & 256 <> 0 THEN 'deleted_at' END,
-                        CASE WHEN r.changed_fields & 512 <> 0 THEN 'raw' END
-                    ]
-                    WHEN 'user' THEN ARRAY[
-                        CASE WHEN r.changed_fields & 1 <> 0 THEN 'email' END,
-                        CASE WHEN r.changed_fields & 2 <> 0 THEN 'first_name' END,
-                        CASE WHEN r.changed_fields & 4 <> 0 THEN 'last_name' END,
-                        CASE WHEN r.changed_fields & 8 <> 0 THEN 'username' END,
-                        CASE WHEN r.changed_fields & 16 <> 0 THEN 'image_url' END,
-                        CASE WHEN r.changed_fields & 32 <> 0 THEN 'created_at' END,
-                        CASE WHEN r.changed_fields & 64 <> 0 THEN 'updated_at' END,
-                        CASE WHEN r.changed_fields & 128 <> 0 THEN 'last_sign_in_at' END,
-                        CASE WHEN r.changed_fields & 256 <> 0 THEN 'deleted_at' END,
-                        CASE WHEN r.changed_fields & 512 <> 0 THEN 'raw' END
-                    ]
-                    WHEN 'membership' THEN ARRAY[
-                        CASE WHEN r.changed_fields & 4096 <> 0 THEN 'id' END,
-                        CASE WHEN r.changed_fields & 8192 <> 0 THEN 'role' END,
-                        CASE WHEN r.changed_fields & 16384 <> 0 THEN 'roles' END,
-                        CASE WHEN r.changed_fields & 32768 <> 0 THEN 'permissions' END,
-                        CASE WHEN r.changed_fields & 32 <> 0 THEN 'created_at' END,
-                        CASE WHEN r.changed_fields & 64 <> 0 THEN 'updated_at' END,
-                        CASE WHEN r.changed_fields & 256 <> 0 THEN 'deleted_at' END,
-                        CASE WHEN r.changed_fields & 512 <> 0 THEN 'raw' END
-                    ]
-                    WHEN 'invitation' THEN ARRAY[
-                        CASE WHEN r.changed_fields & 65536 <> 0 THEN 'organization_id' END,
-                        CASE WHEN r.changed_fields & 1 <> 0 THEN 'email' END,
-                        CASE WHEN r.changed_fields & 8192 <> 0 THEN 'role' END,
-                        CASE WHEN r.changed_fields & 262144 <> 0 THEN 'status' END,
-                        CASE WHEN r.changed_fields & 524288 <> 0 THEN 'expires_at' END,
-                        CASE WHEN r.changed_fields & 32 <> 0 THEN 'created_at' END,
-                        CASE WHEN r.changed_fields & 64 <> 0 THEN 'updated_at' END,
-                        CASE WHEN r.changed_fields & 256 <> 0 THEN 'deleted_at' END,
-                        CASE WHEN r.changed_fields & 512 <> 0 THEN 'raw' END
-                    ]
-                    WHEN 'session' THEN ARRAY[
-                        CASE WHEN r.changed_fields & 131072 <> 0 THEN 'user_id' END,
-                        CASE WHEN r.changed_fields & 262144 <> 0 THEN 'status' END,
-                        CASE WHEN r.changed_fields & 32 <> 0 THEN 'created_at' END,
-                        CASE WHEN r.changed_fields & 1048576 <> 0 THEN 'last_active_at' END,
-                        CASE WHEN r.changed_fields & 524288 <> 0 THEN 'expires_at' END,
-                        CASE WHEN r.changed_fields & 256 <> 0 THEN 'ended_at' END,
-                        CASE WHEN r.changed_fields & 512 <> 0 THEN 'raw' END
-                    ]
-                END, NULL)) AS changed,
-                coalesce(r.after, CASE r.record_type
-                    WHEN 'organization' THEN jsonb_build_object(
-                        'id', r.record_id,
-                        'name', r.after_name,
-                        'slug', r.after_slug,
-                        'image_url', r.after_image_url,
-                        'created_at', (to_jsonb(r.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'updated_at', (to_jsonb(r.after_updated_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'deleted_at', (to_jsonb(r.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
-                    )
-                    WHEN 'user' THEN jsonb_build_object(
-                        'id', r.record_id,
-                        'email', r.after_email,
-                        'first_name', r.after_first_name,
-                        'last_name', r.after_last_name,
-                        'username', r.after_username,
-                        'image_url', r.after_image_url,
-                        'created_at', (to_jsonb(r.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'updated_at', (to_jsonb(r.after_updated_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'last_sign_in_at', (to_jsonb(r.after_last_sign_in_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'deleted_at', (to_jsonb(r.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
-                    )
-                    WHEN 'membership' THEN jsonb_build_object(
-                        'organization_id', r.after_organization_id,
-                        'user_id', r.after_user_id,
-                        'id', r.after_id,
-                        'role', r.after_role,
-                        'roles', r.after_roles,
-                        'permissions', r.after_permissions,
-                        'created_at', (to_jsonb(r.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'updated_at', (to_jsonb(r.after_updated_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'deleted_at', (to_jsonb(r.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
-                    )
-                    WHEN 'invitation' THEN jsonb_build_object(
-                        'id', r.record_id,
-                        'organization_id', r.after_organization_id,
-                        'email', r.after_email,
-                        'role', r.after_role,
-                        'status', r.after_status,
-                        'expires_at', (to_jsonb(r.after_expires_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'created_at', (to_jsonb(r.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'updated_at', (to_jsonb(r.after_updated_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'deleted_at', (to_jsonb(r.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
-                    )
-                    WHEN 'session' THEN jsonb_build_object(
-                        'id', r.record_id,
-                        'user_id', r.after_user_id,
-                        'status', r.after_status,
-                        'created_at', (to_jsonb(r.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'last_active_at', (to_jsonb(r.after_last_active_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'expires_at', (to_jsonb(r.after_expires_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'ended_at', (to_jsonb(r.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
-                    )
-                END) AS after
-            FROM unnest(p_changes) WITH ORDINALITY AS u (doc, place)
-            CROSS JOIN LATERAL jsonb_populate_record(NULL::capydb_auth.changes, u.doc) AS r
-            WHERE r.kind <> 'erased'
-        ),
-        -- The records of which all changes are from before the loss.
-        told AS MATERIALIZED (
-            SELECT
-                s.record_type, s.record_id, s.event_ids,
-                coalesce(m.after, CASE m.record_type
-                    WHEN 'organization' THEN jsonb_build_object(
-                        'id', m.record_id,
-                        'name', m.after_name,
-                        'slug', m.after_slug,
-                        'image_url', m.after_image_url,
-                        'created_at', (to_jsonb(m.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'updated_at', (to_jsonb(m.after_updated_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'deleted_at', (to_jsonb(m.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
-                    )
-                    WHEN 'user' THEN jsonb_build_object(
-                        'id', m.record_id,
-                        'email', m.after_email,
-                        'first_name', m.after_first_name,
-                        'last_name', m.after_last_name,
-                        'username', m.after_username,
-                        'image_url', m.after_image_url,
-                        'created_at', (to_jsonb(m.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'updated_at', (to_jsonb(m.after_updated_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'last_sign_in_at', (to_jsonb(m.after_last_sign_in_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'deleted_at', (to_jsonb(m.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
-                    )
-                    WHEN 'membership' THEN jsonb_build_object(
-                        'organization_id', m.after_organization_id,
-                        'user_id', m.after_user_id,
-                        'id', m.after_id,
-                        'role', m.after_role,
-                        'roles', m.after_roles,
-                        'permissions', m.after_permissions,
-                        'created_at', (to_jsonb(m.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'updated_at', (to_jsonb(m.after_updated_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'deleted_at', (to_jsonb(m.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
-                    )
-                    WHEN 'invitation' THEN jsonb_build_object(
-                        'id', m.record_id,
-                        'organization_id', m.after_organization_id,
-                        'email', m.after_email,
-                        'role', m.after_role,
-                        'status', m.after_status,
-                        'expires_at', (to_jsonb(m.after_expires_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'created_at', (to_jsonb(m.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'updated_at', (to_jsonb(m.after_updated_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'deleted_at', (to_jsonb(m.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
-                    )
-                    WHEN 'session' THEN jsonb_build_object(
-                        'id', m.record_id,
-                        'user_id', m.after_user_id,
-                        'status', m.after_status,
-                        'created_at', (to_jsonb(m.after_created_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'last_active_at', (to_jsonb(m.after_last_active_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'expires_at', (to_jsonb(m.after_expires_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00',
-                        'ended_at', (to_jsonb(m.after_deleted_at AT TIME ZONE 'UTC') #>> '{}') || '+00:00'
-                    )
-                END) AS after
-            FROM (
-                SELECT c.record_type, c.record_id, array_agg(c.event_id) AS event_ids
-                FROM change AS c
-                GROUP BY c.record_type, c.record_id
-            ) AS s
-            -- By all columns of the index, so that no plan can walk through the feed by id; so below.
-            CROSS JOIN LATERAL (
-                SELECT i.*
-                FROM capydb_auth.changes AS i
-                WHERE (i.record_id, i.record_type, i.id) >= (s.record_id, s.record_type, 0)
-                  AND (i.record_id, i.record_type, i.id) <= (s.record_id, s.record_type, 9223372036854775807)
-                ORDER BY i.record_id DESC, i.record_type DESC, i.id DESC
-                LIMIT 1
-            ) AS m
-            WHERE m.id <= p_repeats_to AND m.kind <> 'erased'
-        ),
-        known AS MATERIALIZED (
-            SELECT DISTINCT t.record_type, t.record_id, e.provider, e.event_id, e.event_at
-            FROM told AS t
-            CROSS JOIN LATERAL (
-                SELECT i.provider, i.event_id, i.event_at
-                FROM capydb_auth.changes AS i
-                WHERE (i.record_id, i.record_type, i.id) >= (t.record_id, t.record_type, 0)
-                  AND (i.record_id, i.record_type, i.id) <= (t.record_id, t.record_type, p_repeats_to)
-                  AND i.event_id = ANY (t.event_ids)
-            ) AS e
-        ),
-        compared AS MATERIALIZED (
-            SELECT
-                c.*, t.after AS told,
-                k.event_id IS NOT NULL AS is_known,
-                jsonb_strip_nulls(c.after) = jsonb_strip_nulls(t.after) AS is_same
-            FROM change AS c
-            LEFT JOIN told AS t ON t.record_type = c.record_type AND t.record_id = c.record_id
-            LEFT JOIN known AS k ON k.record_type = c.record_type AND k.record_id = c.record_id
-                AND k.provider = c.provider AND k.event_id = c.event_id AND k.event_at = c.event_at
-        ),
-        judged AS MATERIALIZED (
-            SELECT
-                c.*,
-                c.is_known
-                    OR (c.is_same AND (c.kind <> 'updated' OR 'raw' <> ALL (c.changed)))
-                    OR coalesce(c.event_at < max(c.event_at) FILTER (WHERE c.is_known AND c.is_same) OVER (
-                        PARTITION BY c.record_type, c.record_id ORDER BY c.place ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
-                    ), false) AS is_repetition
-            FROM compared AS c
-        ),
-        placed AS MATERIALIZED (
-            SELECT
-                j.*,
-                min(j.place) FILTER (WHERE j.is_repetition IS NOT TRUE) OVER (PARTITION BY j.record_type, j.record_id) AS new_from
-            FROM judged AS j
-        )
-        SELECT coalesce(array_agg(
-            CASE
-                WHEN p.told IS NULL OR p.place > p.new_from THEN p.doc
-                ELSE p.doc - ARRAY(SELECT n FROM jsonb_object_keys(p.doc) AS n WHERE n ^@ 'after_') || jsonb_build_object(
-                    'kind', CASE
-                        WHEN d.is_deleted AND NOT d.was_deleted THEN 'deleted'
-                        WHEN d.was_deleted AND NOT d.is_deleted THEN 'restored'
-                        ELSE 'updated'
-                    END,
-                    'changed', to_jsonb(w.changed), 'changed_fields', NULL, 'after', p.after,
-                    'before', (
-                        SELECT coalesce(jsonb_object_agg(n, p.told -> n), '{}') FROM unnest(w.changed) AS n WHERE n <> 'raw'
-                    )
-                )
-            END ORDER BY p.place
-        ), '{}')
-        FROM placed AS p
-        CROSS JOIN LATERAL (
-            SELECT
-                coalesce(p.after ->> 'deleted_at', p.after ->> 'ended_at') IS NOT NULL AS is_deleted,
-                coalesce(p.told ->> 'deleted_at', p.told ->> 'ended_at') IS NOT NULL AS was_deleted
-        ) AS d
-        CROSS JOIN LATERAL (
-            SELECT ARRAY(
-                SELECT n FROM jsonb_object_keys(p.after) AS n
-                WHERE p.told IS NOT NULL AND nullif(p.after -> n, 'null') IS DISTINCT FROM nullif(p.told -> n, 'null')
-                UNION ALL
-                SELECT 'raw' WHERE 'raw' = ANY (p.changed)
-            ) AS changed
-        ) AS w
-        WHERE p.told IS NULL OR p.place >= p.new_from
-    );
-END;
-$$;
-
-COMMENT ON FUNCTION capydb_auth.clone_new(p_changes jsonb[], p_repeats_to bigint) IS 'Leaves out changes that a source has made once more; called by clone_changes only.';
-
-CREATE FUNCTION capydb_auth.clone_resume(p_source_id uuid, p_source_epoch uuid, p_resumed_from bigint) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-BEGIN
-    PERFORM capydb_auth.lock_mirror();
-
-    UPDATE capydb_auth.clone_progress AS c SET
-        source_epoch = p_source_epoch, source_resumed_from = p_resumed_from, change_id = least(c.change_id, p_resumed_from),
-        repeats_to = coalesce(pg_sequence_last_value(pg_get_serial_sequence('capydb_auth.changes', 'id')::regclass), 0),
-        rows_due = true
-    WHERE c.source_id = p_source_id AND (c.source_epoch, c.source_resumed_from) <> (p_source_epoch, p_resumed_from);
-END;
-$$;
-
-COMMENT ON FUNCTION capydb_auth.clone_resume(p_source_id uuid, p_source_epoch uuid, p_resumed_from bigint) IS 'Notes that the source of this mirror has lost something.';
+COMMENT ON FUNCTION capydb_auth.clone_changes(p_source_id uuid, p_from bigint, p_to bigint, p_changes jsonb[], p_erasure_key bytea) IS 'Copies changes of the source''s feed into the feed of this mirror.';
 
 CREATE FUNCTION capydb_auth.close_changes(p_user_ids text[], p_event_ids text[], p_at timestamp with time zone[], p_within interval) RETURNS SETOF bigint
     LANGUAGE plpgsql STABLE
@@ -4720,13 +4424,13 @@ CREATE FUNCTION capydb_auth.resume_mirror(p_applied_to bigint, p_change_id bigin
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
-DECLARE
-    v_from bigint := capydb_auth.skip_change_ids(p_change_id);
 BEGIN
+    PERFORM capydb_auth.skip_change_ids(p_change_id);
+
     RETURN QUERY
-    INSERT INTO capydb_auth.mirror_progress AS p (applied_to, resumed_from)
-    VALUES (p_applied_to + 1, v_from)
-    ON CONFLICT (singleton) DO UPDATE SET applied_to = greatest(p.applied_to, p_applied_to) + 1, resumed_from = v_from
+    INSERT INTO capydb_auth.mirror_progress AS p (applied_to)
+    VALUES (p_applied_to + 1)
+    ON CONFLICT (singleton) DO UPDATE SET applied_to = greatest(p.applied_to, p_applied_to) + 1
     RETURNING p.epoch, p.applied_to;
 END;
 $$;
@@ -5065,9 +4769,6 @@ CREATE TABLE capydb_auth.clone_progress (
     change_id bigint NOT NULL,
     rows_from bigint NOT NULL,
     since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    source_resumed_from bigint DEFAULT 0 NOT NULL,
-    repeats_to bigint DEFAULT 0 NOT NULL,
-    rows_due boolean DEFAULT false NOT NULL,
     CONSTRAINT clone_progress_singleton_check CHECK (singleton)
 );
 
@@ -5084,12 +4785,6 @@ COMMENT ON COLUMN capydb_auth.clone_progress.change_id IS 'The id of the last ch
 COMMENT ON COLUMN capydb_auth.clone_progress.rows_from IS 'The last change of the source before its rows were copied: rows that changed later are read again.';
 
 COMMENT ON COLUMN capydb_auth.clone_progress.since IS 'When the mirror became a clone.';
-
-COMMENT ON COLUMN capydb_auth.clone_progress.source_resumed_from IS 'mirror_progress.resumed_from of the source, as far as the clone has seen to it.';
-
-COMMENT ON COLUMN capydb_auth.clone_progress.repeats_to IS 'The newest change of this mirror when the source had lost something: up to it are those that the source may make once more; 0: there are none.';
-
-COMMENT ON COLUMN capydb_auth.clone_progress.rows_due IS 'The source has lost something since its rows were copied: they are copied once more when it is repaired.';
 
 CREATE TABLE capydb_auth.erasures (
     digest text NOT NULL COLLATE pg_catalog."C",
@@ -5347,7 +5042,6 @@ CREATE TABLE capydb_auth.mirror_progress (
     epoch uuid DEFAULT gen_random_uuid() NOT NULL,
     applied_to bigint DEFAULT 0 NOT NULL,
     applied_at timestamp with time zone,
-    resumed_from bigint DEFAULT 0 NOT NULL,
     CONSTRAINT mirror_progress_singleton_check CHECK (singleton)
 )
 WITH (fillfactor='10');
@@ -5361,8 +5055,6 @@ COMMENT ON COLUMN capydb_auth.mirror_progress.epoch IS 'Set when the mirror is c
 COMMENT ON COLUMN capydb_auth.mirror_progress.applied_to IS 'Grows by one with each call that applies events.';
 
 COMMENT ON COLUMN capydb_auth.mirror_progress.applied_at IS 'When the last of these calls began; NULL: there was none.';
-
-COMMENT ON COLUMN capydb_auth.mirror_progress.resumed_from IS 'The mirror has lost something: changes with greater ids were made since; 0: it never has.';
 
 CREATE TABLE capydb_auth.owner (
     singleton boolean DEFAULT true NOT NULL,
@@ -6049,13 +5741,9 @@ REVOKE ALL ON FUNCTION capydb_auth.clocks_of_users(p_ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.clone_allowed(p_record_type text, p_rows jsonb[], p_erasure_key bytea) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.clone_begin(p_source_id uuid, p_source_epoch uuid, p_resumed_from bigint, p_change_id bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.clone_begin(p_source_id uuid, p_source_epoch uuid, p_change_id bigint) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION capydb_auth.clone_changes(p_source_id uuid, p_resumed_from bigint, p_from bigint, p_to bigint, p_changes jsonb[], p_erasure_key bytea) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION capydb_auth.clone_new(p_changes jsonb[], p_repeats_to bigint) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION capydb_auth.clone_resume(p_source_id uuid, p_source_epoch uuid, p_resumed_from bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION capydb_auth.clone_changes(p_source_id uuid, p_from bigint, p_to bigint, p_changes jsonb[], p_erasure_key bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION capydb_auth.close_changes(p_user_ids text[], p_event_ids text[], p_at timestamp with time zone[], p_within interval) FROM PUBLIC;
 

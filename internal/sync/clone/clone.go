@@ -8,9 +8,6 @@
 //	following  the same for ever: the job is requested by the source's commits, and once a minute
 //	still      the end
 //
-// A source that was restored from a backup makes once more what it had lost, under new ids. The clone does not copy that again, but
-// copies all rows once more when the source is repaired.
-//
 // Nothing but the change feed says what has changed, so that it makes no difference whether a webhook, a backfill, a reconcile,
 // a refresh or a pull brought it. Events that change no value move clocks only and are not in the feed: a full copy brings these, which
 // is why a clone that is to stand still is copied once more.
@@ -62,8 +59,6 @@ const (
 type Mirrors interface {
 	CloneOrigin(ctx context.Context, source uuid.UUID) (mirror.CloneOrigin, error)
 	BeginClone(ctx context.Context, clone, source uuid.UUID, o mirror.CloneOrigin) error
-	ResumeClone(ctx context.Context, clone, source uuid.UUID, o mirror.CloneOrigin) error
-	Check(ctx context.Context, projectID uuid.UUID) error
 	ClonePage(ctx context.Context, source uuid.UUID, table mirror.CloneTable, after json.RawMessage, limit int) ([]json.RawMessage, error)
 	CloneRows(ctx context.Context, source uuid.UUID, table mirror.CloneTable, keys []json.RawMessage, from int) ([]json.RawMessage, int, error)
 	WriteClone(ctx context.Context, clone uuid.UUID, table mirror.CloneTable, rows []json.RawMessage) error

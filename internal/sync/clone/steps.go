@@ -3,16 +3,10 @@ package clone
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
-	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/authsync/authsync/internal/delivery"
-	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/mirror"
 )
 
@@ -23,19 +17,6 @@ const (
 	phaseRemove  = "remove"
 	phaseChanges = "changes"
 )
-
-// modeStill is that of a clone that comes to a standstill.
-const modeStill = "still"
-
-// repairPause is the pause before looking again whether the source is repaired.
-const repairPause = 10 * time.Second
-
-var errInRepair = errors.New("the source has lost something and is being repaired; its rows are copied once more after that")
-
-// A repair ends when it has started reconciles, by which come records that no message has.
-const selectRepaired = `
-	SELECT NOT EXISTS (SELECT FROM authsync.mirror_repairs AS r WHERE r.project_id = $1 AND r.finished_at IS NULL)
-	   AND NOT EXISTS (SELECT FROM authsync.sync_runs AS s WHERE s.project_id = $1 AND s.state IN ('running', 'waiting'))`
 
 // step does one step and commits it. idle: there is nothing more to do now.
 func (r *run) step(ctx context.Context) (idle bool, err error) {
@@ -127,33 +108,16 @@ func (r *run) changes(ctx context.Context) (idle bool, err error) {
 	if err != nil {
 		return false, inSource(err)
 	}
-	// The clone's database is another one, or went back in time.
-	if known == nil || known.SourceID != r.source {
+	// The clone's database is another one, or went back in time; or the source's mirror was recreated.
+	if known == nil || known.SourceID != r.source || known.SourceEpoch != origin.Epoch {
 		return false, r.commit(ctx, phaseBegin, nil)
-	}
-	if !known.Knows(origin) {
-		return false, r.sourceLost(ctx, known.SourceEpoch)
-	}
-	if known.RowsDue {
-		isRepaired, err := r.isRepaired(ctx)
-		if err != nil {
-			return false, err
-		}
-		if isRepaired {
-			return false, r.commit(ctx, phaseBegin, nil)
-		}
 	}
 	changes, err := r.Mirrors.CloneChanges(ctx, r.source, known.ChangeID, r.Page)
 	if err != nil {
 		return false, inSource(err)
 	}
-	switch {
-	case len(changes) == 0 && known.RowsDue && r.row.Mode == modeStill:
-		return false, &jobs.WaitError{After: repairPause, Err: errInRepair}
-	case len(changes) == 0:
+	if len(changes) == 0 {
 		return true, r.caughtUpNow(ctx)
-	case changes[0].ResumedFrom != known.SourceResumedFrom:
-		return false, nil // the next step sees it
 	}
 	if err := r.rowsOf(ctx, changes, known.RowsFrom); err != nil {
 		return false, err
@@ -172,29 +136,6 @@ func (r *run) changes(ctx context.Context) (idle bool, err error) {
 	r.behind = &behind
 	r.row.ChangesCopied += int64(len(changes))
 	return false, r.commit(ctx, r.row.Phase, nil)
-}
-
-// sourceLost notes in the clone that the source was restored from a backup, or recreated.
-func (r *run) sourceLost(ctx context.Context, epoch uuid.UUID) error {
-	origin, err := r.Mirrors.CloneOrigin(ctx, r.source)
-	if err == nil && origin.Epoch != epoch {
-		// Nobody may have noticed yet: then it has no events, and rows must not be removed for that.
-		if err = r.Mirrors.Check(ctx, r.source); err == nil {
-			origin, err = r.Mirrors.CloneOrigin(ctx, r.source)
-		}
-	}
-	if err != nil {
-		return inSource(err)
-	}
-	return inClone(r.Mirrors.ResumeClone(ctx, r.id, r.source, origin))
-}
-
-// isRepaired reports whether the source has again what it had lost, as far as it ever will.
-func (r *run) isRepaired(ctx context.Context) (is bool, err error) {
-	if err := r.Pool.QueryRow(ctx, selectRepaired, r.source).Scan(&is); err != nil {
-		return false, fmt.Errorf("read whether the source is repaired: %w", err)
-	}
-	return is, nil
 }
 
 // caughtUpNow notes that the clone has all that the source had when it was looked at.

@@ -4,7 +4,7 @@
 --
 -- Repeatable: yes; numbers only grow.
 -- Order:      when the loss is on record, or nobody would learn of it.
--- Result:     the epoch of the mirror, and its new count of calls. Clones learn by resumed_from that something was lost.
+-- Result:     the epoch of the mirror, and its new count of calls.
 CREATE OR REPLACE FUNCTION capydb_auth.resume_mirror(
     p_applied_to bigint,
     p_change_id  bigint
@@ -14,13 +14,13 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $fn$
 #variable_conflict use_column
-DECLARE
-    v_from bigint := capydb_auth.skip_change_ids(p_change_id);
 BEGIN
+    PERFORM capydb_auth.skip_change_ids(p_change_id);
+
     RETURN QUERY
-    INSERT INTO capydb_auth.mirror_progress AS p (applied_to, resumed_from)
-    VALUES (p_applied_to + 1, v_from)
-    ON CONFLICT (singleton) DO UPDATE SET applied_to = greatest(p.applied_to, p_applied_to) + 1, resumed_from = v_from
+    INSERT INTO capydb_auth.mirror_progress AS p (applied_to)
+    VALUES (p_applied_to + 1)
+    ON CONFLICT (singleton) DO UPDATE SET applied_to = greatest(p.applied_to, p_applied_to) + 1
     RETURNING p.epoch, p.applied_to;
 END;
 $fn$;
