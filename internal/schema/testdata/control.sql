@@ -1937,7 +1937,7 @@ CREATE FUNCTION authsync.repeated_changes(p_destination_id uuid, p_lost_to bigin
     AS $$
 BEGIN
     RETURN QUERY
-    WITH RECURSIVE change AS MATERIALIZED (
+    WITH change AS MATERIALIZED (
         SELECT c.*
         FROM unnest(p_change_ids, p_record_types, p_record_ids, p_user_ids, p_organization_ids, p_event_ids, p_providers, p_changed_at)
             AS c (id, record_type, record_id, user_id, organization_id, event_id, provider, changed_at)
@@ -1952,14 +1952,6 @@ BEGIN
             SELECT FROM authsync.integrations AS i WHERE i.project_id = d.project_id AND i.provider = p.provider
         )
     ),
-    -- The project, and of a clone its source, or that one's, which has the events.
-    source AS (
-        SELECT d.project_id, 0 AS depth FROM authsync.destinations AS d WHERE d.id = p_destination_id
-        UNION ALL
-        SELECT s.source_project_id, f.depth + 1
-        FROM source AS f
-        JOIN authsync.clones AS s ON s.project_id = f.project_id AND s.source_project_id IS NOT NULL
-    ),
     -- One look for each record, however many changes of it are asked about.
     subject AS MATERIALIZED (
         SELECT
@@ -1969,15 +1961,10 @@ BEGIN
         JOIN authsync.destinations AS d ON d.id = p_destination_id
         GROUP BY d.project_id, c.record_type, c.record_id
     ),
-    sought AS MATERIALIZED (
-        SELECT p.record_type, p.record_id, p.user_id, p.organization_id, p.event_ids, f.project_id
-        FROM subject AS p
-        CROSS JOIN source AS f
-    ),
     -- The event of a membership's change may be one about its user or its organization, whose deletion it shares.
     outcome AS MATERIALIZED (
         SELECT p.record_type, p.record_id, e.event_id, min(e.applied_at) AS applied_at
-        FROM sought AS p
+        FROM subject AS p
         CROSS JOIN LATERAL (
             SELECT o.event_id, o.applied_at
             FROM authsync.event_outcomes AS o
@@ -2023,17 +2010,16 @@ BEGIN
         ) AS delivered ON true
         LEFT JOIN LATERAL (
             SELECT true AS found
-            FROM source AS e
-            CROSS JOIN LATERAL (
+            FROM (
                 (SELECT
                 FROM authsync.event_outcomes AS o
-                WHERE p.record_type = 'user' AND o.project_id = e.project_id AND o.user_id = p.user_id AND o.record_type IS NULL
+                WHERE p.record_type = 'user' AND o.project_id = p.project_id AND o.user_id = p.user_id AND o.record_type IS NULL
                   AND o.outcome = 'applied' AND o.applied_at < p_found_at AND o.applied_at < f.passed_until
                 LIMIT 1)
                 UNION ALL
                 (SELECT
                 FROM authsync.event_outcomes AS o
-                WHERE p.record_type <> 'user' AND o.project_id = e.project_id
+                WHERE p.record_type <> 'user' AND o.project_id = p.project_id
                   AND o.record_type = p.record_type AND o.record_id = p.record_id
                   AND o.outcome = 'applied' AND o.applied_at < p_found_at AND o.applied_at < f.passed_until
                 LIMIT 1)
@@ -2052,7 +2038,7 @@ BEGIN
         GROUP BY b.provider, t.record_type
     )
     SELECT
-        c.id, least(o.applied_at, CASE WHEN p.provider IS NOT NULL AND c.changed_at < p_found_at THEN c.changed_at END),
+        c.id, coalesce(o.applied_at, CASE WHEN p.provider IS NOT NULL AND c.changed_at < p_found_at THEN c.changed_at END),
         d.id, d.state, p.provider IS NOT NULL OR coalesce(r.finished_at < c.changed_at, false),
         coalesce(k.is_known, false)
     FROM change AS c
