@@ -166,6 +166,8 @@ func TestEveryCommandIsForTheRightKeys(t *testing.T) {
 			switch {
 			case r.status == 2:
 				wrong = append(wrong, "spelled wrong: "+about)
+			case want == "" && n.command == "projects clone" && r.status != 0:
+				wrong = append(wrong, "the next command needs it: "+about)
 			case want == "" && slices.Contains(refusals(), problem.Code):
 				wrong = append(wrong, "refused: "+about)
 			case want != "" && (r.status != 1 || problem.Code != want):

@@ -44,7 +44,7 @@ func TestADecoderThatWaitsFailsNoEvent(t *testing.T) {
 	waittest.Until(t, func() bool { return calls.Load() > 1 })
 	outcome, _ := b.outcome(t, id, 0)
 	require.Equal(t, inbox.Pending, outcome)
-	require.Equal(t, 1, b.job(t, "apply_inbox").Attempt, "the wait costs no attempt")
+	require.LessOrEqual(t, b.job(t, "apply_inbox").Attempt, 1, "the wait costs no attempt") // 0 between two of them
 	require.Zero(t, value[int64](t, b, `SELECT count(*) FROM authsync.river_job WHERE kind = 'retry_event'`))
 	waits.Store(false)
 	b.eventually(t, id, 0, inbox.Applied)
