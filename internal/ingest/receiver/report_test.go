@@ -108,7 +108,7 @@ func TestRefusedRequestIsNoted(t *testing.T) {
 		// Whoever knows the URL could have a row for each of these names otherwise.
 		"NoIntegrationOfOnesOwn": {"custom:unknown", func(_ *testing.T, _ *bundle, r *http.Request) {
 			r.URL.Path = strings.Replace(r.URL.Path, "custom:unknown", "custom:invented", 1)
-		}, 404, "integration_missing", "no integration with custom:made_up"},
+		}, 404, "integration_missing", "no integration with custom:invented"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
