@@ -174,7 +174,7 @@ func TestSeveralMistakesAreToldAtOnce(t *testing.T) {
 	answer.invalid(t, "body", "database_url", "wrong_type")
 }
 
-// Else a key without the right to force could hide it behind one that does not.
+// Otherwise a key without the right to force could hide it behind one that does not.
 func TestAKeyIsGivenOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
