@@ -336,7 +336,7 @@ func TestHostileStreams(t *testing.T) {
 			t.Parallel()
 			d := userapi.Deps{Transport: userapitest.Transport()}
 			if name == "Silence" || name == "Drip" {
-				d.Timeout = 30 * time.Millisecond // to be waited for, six times
+				d.Timeout = 2 * time.Second // of a token, too; to be waited for, six times
 			}
 			source := eventsAt(t, hostile(t, c.write), d)
 			err := waittest.Receive(t, follow(t, source, since(), &sink{})).err

@@ -2,6 +2,7 @@ package browsertest_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/record"
+	"github.com/authsync/authsync/internal/testkit/waittest"
+	"github.com/authsync/authsync/internal/watch"
 )
 
 // hostile is a text that becomes a script wherever it is not escaped.
@@ -35,6 +38,14 @@ func TestStoredScriptsDoNotRun(t *testing.T) {
 		FROM authsync.event_outcomes AS e WHERE e.outcome = 'failed'`, hostile)
 	run(t, s.Control, `UPDATE authsync.inbox SET headers = jsonb_build_object($1::text, $1::text), message_id = $1`, hostile)
 
+	// What the watcher says of the destination is on the pages from now on, not only if the test takes half a minute.
+	watcher := watch.New(watch.Config{Pool: s.Control, Now: func() time.Time { return time.Now().Add(watch.Every) }})
+	waittest.Until(t, func() bool {
+		evaluated, err := watcher.Evaluate(t.Context())
+		require.NoError(t, err)
+		return evaluated
+	})
+
 	b := newBrowser(t, s.URL)
 	b.signIn(s.Key(s.t, project.KeyInput{Name: hostile[:100]}))
 	id := shop.ID.String()
@@ -47,6 +58,8 @@ func TestStoredScriptsDoNotRun(t *testing.T) {
 	for _, part := range []string{"#facts", "#jobs-section", "[aria-labelledby=headers]"} {
 		require.Contains(t, b.words(part), "<script>window.__pwned=1</script>", part)
 	}
+	b.open(pathOf(id))
+	require.Contains(t, b.words("#problems-section"), "<script>window.__pwned=1</script>")
 	b.open(pathOf(id, "records", "user", hostileID))
 	require.Contains(t, b.words("h1"), "<script>window.__pwned=4</script>")
 

@@ -36,14 +36,16 @@ const barriers = `axe.run(document, {resultTypes: ["violations"]}).then((found) 
 	found.violations.flatMap((v) => v.nodes.map((n) => v.id + ": " + n.html + "\n" + n.failureSummary)))`
 
 // overflow are the elements that are wider than the page, if that makes the page scroll sideways once it has settled: a page that has
-// just been made narrow does so for a moment.
+// just been made narrow does so for a moment. What is inside of a part that scrolls by itself is not the cause.
 const overflow = `new Promise((done) => {
 	let left = 100;
 	const look = () => {
 		const width = document.documentElement.clientWidth;
 		if (document.documentElement.scrollWidth <= width) return done([]);
 		if (left--) return setTimeout(look, 50);
-		done([...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > width + 0.5).map((e) => e.outerHTML.slice(0, 200)));
+		const scrolls = (e) => e && (getComputedStyle(e).overflowX !== "visible" || scrolls(e.parentElement));
+		const wide = [...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > width + 0.5 && !scrolls(e.parentElement));
+		done(wide.length ? wide.map((e) => e.outerHTML.slice(0, 200)) : ["the page is wider than " + width]);
 	};
 	look();
 })`
