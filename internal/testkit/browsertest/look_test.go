@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
@@ -60,44 +61,36 @@ const unfold = `(() => {
 	window.fold = () => { for (const part of folded) part.open = false; };
 })()`
 
-// look checks a page in every theme and size, as it is, and with all that can be opened on a phone: the browser complains about nothing, the policy of the page
-// is kept, axe-core finds no barrier, the page does not scroll sideways, and nothing stored has become a script.
+// look checks a page in both themes and both sizes, as it is and with all that can be opened: the browser complains about nothing, the
+// policy of the page is kept, axe-core finds no barrier, the page does not scroll sideways, and nothing stored has become a script.
 func (b *tab) look() {
 	b.t.Helper()
 	require.Empty(b.t, b.problems(axe(b.t)), "at %s", b.location())
 }
 
-// problems are what is wrong with a page.
+// problems are what is wrong with a page. A theme changes colours only, and a size places only: each is seen once, together with one of
+// the other. axe-core takes most of the time, so it looks where all is open.
 func (b *tab) problems(axe string) (found []string) {
 	b.t.Helper()
 	b.do(chromedp.Evaluate(axe, nil))
-	for _, theme := range []string{"dark", "light"} {
-		for _, size := range [][2]int64{{narrow, narrowHeight}, {wide, wideHeight}} {
-			b.theme(theme)
-			b.do(chromedp.EmulateViewport(size[0], size[1]))
-			where := map[int64]string{narrow: "narrow, ", wide: "wide, "}[size[0]] + theme + ": "
-			for _, fault := range b.faultsSeen() {
-				found = append(found, where+fault)
-			}
-			if size[0] == narrow {
-				b.do(chromedp.Evaluate(unfold, nil))
-				for _, fault := range b.faultsSeen() {
-					found = append(found, "unfolded, "+where+fault)
-				}
-				b.do(chromedp.Evaluate("fold()", nil))
-			}
+	for _, view := range []struct {
+		name, theme   string
+		width, height int64
+	}{{"narrow, dark", "dark", narrow, narrowHeight}, {"wide, light", "light", wide, wideHeight}} {
+		b.theme(view.theme)
+		b.do(chromedp.EmulateViewport(view.width, view.height))
+		seen := get[[]string](b, overflow)
+		b.do(chromedp.Evaluate(unfold, nil))
+		seen = slices.Concat(seen, get[[]string](b, overflow), get[[]string](b, barriers))
+		b.do(chromedp.Evaluate("fold()", nil))
+		for _, fault := range seen {
+			found = append(found, view.name+": "+fault)
 		}
 	}
 	if get[bool](b, pwned) {
 		found = append(found, "a script that was stored runs")
 	}
 	return append(found, b.complaints()...)
-}
-
-// faultsSeen are those of a page as it is shown.
-func (b *tab) faultsSeen() []string {
-	b.t.Helper()
-	return append(get[[]string](b, barriers), get[[]string](b, overflow)...)
 }
 
 // theme sets the theme that the reader prefers.
