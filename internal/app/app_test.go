@@ -70,7 +70,7 @@ func settings(t *testing.T, databaseURL string) config.Config {
 	t.Helper()
 	env := map[string]string{
 		"DATABASE_URL": databaseURL, "AUTHSYNC_ENCRYPTION_KEY": seal.NewKey(), "AUTHSYNC_LISTEN": "127.0.0.1:0",
-		"AUTHSYNC_ALLOW_DATABASE_TARGETS": "127.0.0.1",
+		"AUTHSYNC_ALLOW_DATABASE_TARGETS": "127.0.0.1", "AUTHSYNC_DATABASE_CONNECTIONS": pgtest.ServerConnections,
 	}
 	c, err := config.Load(func(name string) string { return env[name] })
 	require.NoError(t, err)

@@ -92,6 +92,7 @@ func setupEmpty(t *testing.T) *testBundle {
 		"DATABASE_URL":                    pgtest.URL(t, control),
 		"AUTHSYNC_ENCRYPTION_KEY":         seal.NewKey(),
 		"AUTHSYNC_DATABASE_LIMIT_BYTES":   "1000000000000",
+		"AUTHSYNC_DATABASE_CONNECTIONS":   pgtest.ServerConnections,
 		"SHOP_DATABASE_URL":               pgtest.URL(t, project),
 	}}
 	c, err := config.Load(func(name string) string { return b.env[name] })

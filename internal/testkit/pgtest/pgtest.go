@@ -32,6 +32,10 @@ import (
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
+// ServerConnections is AUTHSYNC_DATABASE_CONNECTIONS of servers under test: a new connection costs more than most of their statements,
+// and each of many servers would open all that it may.
+const ServerConnections = "6"
+
 // Control returns a pool on a new control database, with all of schema authsync
 // and River's tables. The database goes with the test, unless it failed.
 func Control(tb testing.TB) *pgxpool.Pool {

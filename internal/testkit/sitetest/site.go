@@ -40,6 +40,7 @@ func Start(t *testing.T) *Site {
 	env := map[string]string{
 		"DATABASE_URL": pgtest.URL(t, s.Control), "AUTHSYNC_ENCRYPTION_KEY": seal.NewKey(), "AUTHSYNC_LISTEN": "127.0.0.1:0",
 		"AUTHSYNC_ALLOW_DATABASE_TARGETS": "127.0.0.1", "AUTHSYNC_ALLOW_TARGETS": "127.0.0.1",
+		"AUTHSYNC_DATABASE_CONNECTIONS": pgtest.ServerConnections,
 	}
 	settings, err := config.Load(func(name string) string { return env[name] })
 	require.NoError(t, err)
