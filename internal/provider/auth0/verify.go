@@ -188,32 +188,18 @@ func (verifier) ValidBody(body []byte) error {
 		}
 		count++
 	}
-	return checkCount(count)
+	return payload.CheckCount(count, maxEvents)
 }
 
 func checkDocument(doc payload.Value) error {
 	switch {
 	case doc.IsArray():
-		return checkCount(elements(doc))
+		return payload.CheckCount(doc.Len(), maxEvents)
 	case !doc.IsObject():
 		return fmt.Errorf("the body is %s: it must be a JSON object", doc.Kind())
 	}
 	if env := readEnvelope(doc); env.isBatch() {
-		return checkCount(elements(env.logs))
-	}
-	return nil
-}
-
-func elements(array payload.Value) (n int) {
-	for range array.Elements() {
-		n++
-	}
-	return n
-}
-
-func checkCount(n int) error {
-	if n > maxEvents {
-		return fmt.Errorf("%w: %d, where at most %d are taken", provider.ErrTooManyEvents, n, maxEvents)
+		return payload.CheckCount(env.logs.Len(), maxEvents)
 	}
 	return nil
 }

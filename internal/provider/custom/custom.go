@@ -146,7 +146,7 @@ func (c *Compiled) newVerifier(secrets provider.Secrets, o provider.Options) (pr
 	if err != nil {
 		return nil, err
 	}
-	v := verifier{scheme: scheme, exclude: payload.NewExclusion(o)}
+	v := verifier{scheme: scheme, exclude: payload.NewExclusion(o), listsEvents: strings.TrimSpace(c.Event.Each) == ""}
 	for _, name := range c.Secrets {
 		v.secrets = append(v.secrets, plainName(name))
 	}

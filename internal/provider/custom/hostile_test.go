@@ -134,6 +134,30 @@ func TestHostileBodies(t *testing.T) {
 	}
 }
 
+// A body that holds too many events is refused while its sender still listens. Where the definition says which of its parts are events,
+// only the mapping knows how many there are.
+func TestBodiesOfTooManyEventsAreRefused(t *testing.T) {
+	t.Parallel()
+	const event = `{"type":"user.created","data":{"id":"u"}}`
+	list := func(n int) []byte { return []byte("[" + strings.Repeat(event+",", n-1) + event + "]") }
+	o := mapping(t, ".email")
+	secret := provider.Credentials{WebhookSigningSecret: provider.Secrets{"whsec_dGVzdGluZy1vbmx5LWtleS0wMDAx"}}
+	v, err := custom.New("custom:x").NewVerifier(secret, o)
+	require.NoError(t, err)
+	require.ErrorIs(t, v.ValidBody(list(101)), provider.ErrTooManyEvents)
+	require.NoError(t, v.ValidBody(list(100)))
+	require.Len(t, decode(t, custom.New("custom:x"), o, string(list(100))), 100)
+
+	var parts map[string]any
+	require.NoError(t, json.Unmarshal(o.Definition, &parts))
+	parts["event"] = map[string]string{"each": ".[]|select(.type)"}
+	o.Definition, err = json.Marshal(parts)
+	require.NoError(t, err)
+	v, err = custom.New("custom:x").NewVerifier(secret, o)
+	require.NoError(t, err)
+	require.NoError(t, v.ValidBody(list(101)))
+}
+
 // Definitions that are made to cost what reads them.
 func TestHostileDefinitions(t *testing.T) {
 	t.Parallel()

@@ -31,6 +31,8 @@ type verifier struct {
 	public  provider.PublicKeys    // nil until WithKeys
 	secrets []string               // the names of keys to redact
 	exclude payload.Exclusion
+
+	listsEvents bool // the elements of an array are the events
 }
 
 // Verify implements provider.Verifier. A request proves itself by the one scheme of the definition: others do not count.
@@ -266,7 +268,7 @@ func (v verifier) verifyStatic(h http.Header) (position string, err error) {
 	return strconv.Itoa(found), nil
 }
 
-// ValidBody implements provider.Verifier.
+// ValidBody implements provider.Verifier. How many events a body holds is known here only if each element of an array is one.
 func (v verifier) ValidBody(body []byte) error {
 	if v.scheme.Scheme == schemeJWTBody {
 		claims, err := claimsOf(body)
@@ -275,7 +277,14 @@ func (v verifier) ValidBody(body []byte) error {
 		}
 		body = claims
 	}
-	return payload.CheckBody(body)
+	if err := payload.CheckBody(body); err != nil || !v.listsEvents {
+		return err
+	}
+	doc, err := payload.Parse(body)
+	if err != nil || !doc.IsArray() {
+		return err
+	}
+	return payload.CheckCount(doc.Len(), maxEvents)
 }
 
 // Redact implements provider.Verifier. Of a body that is a token its claims are stored: they are what it says, and can be

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+
+	"github.com/authsync/authsync/internal/provider"
 )
 
 // maxDepth is encoding/json's limit on nesting.
@@ -54,6 +56,14 @@ func CheckBody(body []byte) error {
 	}
 	if !doc.IsObject() && !doc.IsArray() {
 		return fmt.Errorf("the body is %s: it must be a JSON object", doc.Kind())
+	}
+	return nil
+}
+
+// CheckCount returns a wrapped provider.ErrTooManyEvents if a body holds more events than a provider takes in one.
+func CheckCount(n, most int) error {
+	if n > most {
+		return fmt.Errorf("%w: %d, where at most %d are taken", provider.ErrTooManyEvents, n, most)
 	}
 	return nil
 }
@@ -136,6 +146,14 @@ func (v Value) Members() iter.Seq2[[]byte, Value] {
 			}
 		}
 	}
+}
+
+// Len returns how many elements an array has.
+func (v Value) Len() (n int) {
+	for range v.Elements() {
+		n++
+	}
+	return n
 }
 
 // Elements yields the values of an array.
