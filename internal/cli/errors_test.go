@@ -97,6 +97,21 @@ func TestServeRefusesASchemaThatIsNotCurrent(t *testing.T) {
 	require.Equal(t, 1, run(t.Context(), env, "", "migrate", "status").status)
 }
 
+// The parameters of a URL that only other drivers know mean the same to each command, also to the parts that are not of the pool.
+func TestParametersOfOtherDriversAreLeftOut(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{
+		"AUTHSYNC_DATA_DIR": t.TempDir(), "AUTHSYNC_ENCRYPTION_KEY": seal.NewKey(),
+		"DATABASE_URL": pgtest.URL(t, pgtest.Empty(t)) + "&keepalives=1&keepalives_idle=30&tcp_user_timeout=10000&gssencmode=disable",
+	}
+	for _, args := range [][]string{
+		{"migrate", "up"}, {"migrate", "status"}, {"keys", "create", "ops"}, {"migrate", "down", "--steps", "99", "--yes"},
+	} {
+		r := run(t.Context(), env, "", args...)
+		require.Zero(t, r.status, "%v: %s", args, r.err)
+	}
+}
+
 // A dev server's secrets are for that server and its databases alone.
 func TestTheDevServersSecretsGoNowhereElse(t *testing.T) {
 	t.Parallel()

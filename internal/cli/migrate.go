@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/authsync/authsync/internal/audit"
@@ -251,7 +250,7 @@ const migrationAction = "schema.migrate"
 
 // onLog gives the audit log of a control database to what writes to it, if that has one.
 func (s *session) onLog(ctx context.Context, url string, write func(*audit.Log) (int64, error)) (id int64, err error) {
-	conn, err := pgx.Connect(ctx, url)
+	conn, err := pgdb.Connect(ctx, url, pgdb.Options{})
 	if err != nil {
 		return 0, pgdb.Redact(err)
 	}
