@@ -102,5 +102,5 @@ func TestGenerateSecret(t *testing.T) {
 	require.Contains(t, r.err, "Clerk makes the signing secret itself")
 	r = b.run(t, "integrations", "set", "nowhere", "auth0", "--generate-secret")
 	require.Equal(t, 1, r.status)
-	require.NotContains(t, r.out, "shown this once")
+	require.NotContains(t, r.out, "shown only once")
 }

@@ -127,6 +127,8 @@ func stateOf(d wire.Destination) destinationState {
 		return destinationState{"waiting", "waiting", "Nothing is sent now: " + strings.TrimSuffix(*d.WaitReason, ".") + ".", "It goes on by itself."}
 	case d.FailingSince != nil:
 		return destinationState{"retrying", "retrying", "Its last requests failed and are retried.", "It goes on by itself once the cause is removed."}
+	case why != "":
+		return destinationState{"active", "active", "Changes are sent as they happen. Notice" + why + ".", "See to it; “Resume” takes the notice away."}
 	case d.Failed > 0:
 		return destinationState{"active", "active", "Changes are sent as they happen, but " + plural.Of(d.Failed, "delivery") + " failed.", "See why, remove the cause, then replay them."}
 	default:

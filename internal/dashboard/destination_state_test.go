@@ -2,6 +2,7 @@ package dashboard_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,6 +24,7 @@ func TestStatesOfADestinationAreSaidInWords(t *testing.T) {
 		{"state = 'active'", "failing_since = NULL, breaker_open_until = NULL", []string{"active", "Changes are sent as they happen."}, false, true},
 		{"state = 'active'", "failing_since = now(), breaker_open_until = NULL", []string{"retrying", "Its last requests failed and are retried"}, false, true},
 		{"state = 'active'", "breaker_open_until = now() + interval '1 hour'", []string{"failing", "Its requests keep failing", "Next try"}, true, true},
+		{"state = 'active', state_by = 'system', state_reason = 'The feed went back.'", "failing_since = NULL, breaker_open_until = NULL", []string{"Notice: The feed went back.", "takes the notice away"}, true, true},
 		{"state = 'paused', state_by = 'user', state_reason = NULL", "failing_since = NULL, breaker_open_until = NULL", []string{"A user has paused it.", "sent in order once it is resumed"}, true, false},
 		{"state = 'paused', state_by = 'system', state_reason = 'The token is invalid.'", "failing_since = NULL, breaker_open_until = NULL", []string{"authsync has paused it: The token is invalid.", "then resume it"}, true, false},
 		{"state = 'disabled', state_by = 'system', state_reason = 'gone'", "failing_since = NULL, breaker_open_until = NULL", []string{"authsync has disabled it: gone.", "then resume it"}, true, false},
@@ -38,7 +40,7 @@ func TestStatesOfADestinationAreSaidInWords(t *testing.T) {
 				require.Contains(t, list.words, want)
 			}
 		}
-		if troubled := state.says[0] == "failing" || strings.HasPrefix(state.says[0], "authsync"); troubled {
+		if troubled := slices.Contains([]string{"failing", "authsync", "Notice:"}, strings.Fields(state.says[0])[0]); troubled {
 			require.Contains(t, s.get(t, "/", s.all).links(one), one, "the home page leads to it")
 		}
 		require.Equal(t, state.mayResume, len(page.forms("/resume")) == 1, state.says)

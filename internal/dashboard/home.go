@@ -120,6 +120,13 @@ func problemsOf(p wire.Project, o overview) (problems []openProblem) {
 	}
 	for _, d := range o.Destinations {
 		problem := openProblem{Link: pathOfDestination(p.ID, d.Name, d.ID.String()), Why: text(d.StateReason)}
+		if d.State == "active" && d.StateReason != nil {
+			note(openProblem{
+				What: "Destination " + d.Name + " has a notice.", Why: *d.StateReason, Link: problem.Link,
+				Do: "See to it, then take the notice away.", Command: "authsync destinations resume " + p.Name + " " + d.Name,
+			})
+			problem.Why = ""
+		}
 		switch {
 		case d.State != "active" && d.StateBy == "system":
 			problem.What = "authsync has set destination " + d.Name + " to " + d.State + "."

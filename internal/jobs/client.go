@@ -25,12 +25,15 @@ const (
 	// notification; this delay is added to it.
 	fetchCooldown = 2 * time.Millisecond
 	// fetchPoll is the polling interval when notifications are missed.
-	fetchPoll = 500 * time.Millisecond
+	fetchPoll = 2 * time.Second
 	// fetchPollOnly is the polling interval without notifications.
 	fetchPollOnly = 200 * time.Millisecond
 	// keepCompleted is how long completed jobs are kept. The inbox and authsync.events keep more,
 	// for longer.
 	keepCompleted = time.Hour
+	// longestPause is longer than any worker puts a job off: a delivery waits 12 hours, and a tenth more. Jobs that are put off for longer
+	// are brought forward every forwardEvery.
+	longestPause, forwardEvery = 14 * time.Hour, 10 * time.Minute
 	// riverRescues is when River's own rescuer would take a job, long after rescue_jobs has.
 	riverRescues = 24 * time.Hour
 )
@@ -51,7 +54,7 @@ type Config struct {
 	// Retention is how long failed and cancelled jobs are kept: as long as their events. 0 means
 	// forever.
 	Retention time.Duration
-	// FetchPoll is the polling interval for jobs whose notification was missed; 0 means 500 ms, or
+	// FetchPoll is the polling interval for jobs whose notification was missed; 0 means 2 s, or
 	// 200 ms with PollOnly.
 	FetchPoll time.Duration
 	// PollOnly disables LISTEN, for databases behind a transaction pooler.
@@ -215,6 +218,7 @@ func (c *Client) sweep(ctx context.Context) {
 	look := time.NewTicker(sweepEvery)
 	defer look.Stop()
 	suspects := []string{}
+	var forwarded time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -222,6 +226,12 @@ func (c *Client) sweep(ctx context.Context) {
 		case <-look.C:
 		}
 		var err error
+		if time.Since(forwarded) >= forwardEvery {
+			forwarded = time.Now()
+			if err = c.bringForward(ctx); err != nil && ctx.Err() == nil {
+				c.config.Log.WarnContext(ctx, "rescue_failed", slog.Any("error", err))
+			}
+		}
 		if suspects, err = c.rescue(ctx, suspects); err != nil && ctx.Err() == nil {
 			c.config.Log.WarnContext(ctx, "rescue_failed", slog.Any("error", err))
 			suspects = []string{} // those that seem dead now may only be disconnected, as we were
@@ -229,16 +239,36 @@ func (c *Client) sweep(ctx context.Context) {
 	}
 }
 
+const bringForward = `SELECT authsync.bring_forward_jobs($1, $2)`
+
+// bringForward has jobs run soon that a wrong clock has put off.
+func (c *Client) bringForward(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, lockTimeout, errors.New("PostgreSQL does not answer"))
+	defer cancel()
+	var jobs int64
+	if err := c.config.Pool.QueryRow(ctx, bringForward, longestPause, c.now()).Scan(&jobs); err != nil {
+		return fmt.Errorf("bring jobs forward: %w", err)
+	}
+	if jobs > 0 {
+		c.config.Log.WarnContext(ctx, "jobs_brought_forward", slog.Int64("jobs", jobs))
+	}
+	return nil
+}
+
+// now is the time by which jobs are due; nil: by PostgreSQL's clock.
+func (c *Client) now() *time.Time {
+	if c.config.Now == nil {
+		return nil
+	}
+	return clock(c.config.Now).NowOrNil()
+}
+
 // rescue runs one sweep and returns the clients to suspect.
 func (c *Client) rescue(ctx context.Context, suspects []string) (next []string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lockTimeout, errors.New("PostgreSQL does not answer"))
 	defer cancel()
-	var now *time.Time
-	if c.config.Now != nil {
-		now = clock(c.config.Now).NowOrNil()
-	}
 	var rescued, requests int64
-	err = c.config.Pool.QueryRow(ctx, rescueJobs, c.held.clientID, c.held.atWork(), suspects, StuckAfter, Timeout, now).Scan(&rescued, &next, &requests)
+	err = c.config.Pool.QueryRow(ctx, rescueJobs, c.held.clientID, c.held.atWork(), suspects, StuckAfter, Timeout, c.now()).Scan(&rescued, &next, &requests)
 	if err != nil {
 		return nil, fmt.Errorf("rescue jobs: %w", err)
 	}

@@ -7,3 +7,6 @@ func (c *Client) Holds(id int64) bool {
 	_, ok := c.held.jobs[id]
 	return ok
 }
+
+// LongestPause is that of a job.
+const LongestPause = longestPause

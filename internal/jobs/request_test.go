@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/authsync/authsync/internal/jobs"
 	"github.com/authsync/authsync/internal/pgdb"
 	"github.com/authsync/authsync/internal/testkit/jobstest"
 	"github.com/authsync/authsync/internal/testkit/pgtest"
@@ -266,15 +268,16 @@ func TestWorkThatNobodyAskedForGetsItsJob(t *testing.T) {
 		FROM authsync.job_requests AS r JOIN authsync.river_job AS j ON j.id = r.job_id`))
 }
 
+func snooze(tb testing.TB, pool *pgxpool.Pool, job *rivertype.JobRow, until time.Time) {
+	tb.Helper()
+	jobstest.Snooze(tb, pool, job, until, nil)
+}
+
 // What a clock dated that was ahead for a moment does not stand until then; who has to wait for long looks now and then.
 func TestAJobThatIsPutOffForLongIsBroughtForward(t *testing.T) {
 	t.Parallel()
 	control := pgtest.Control(t)
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	snooze := func(tb testing.TB, pool *pgxpool.Pool, job *rivertype.JobRow, until time.Time) {
-		tb.Helper()
-		jobstest.Snooze(tb, pool, job, until, nil)
-	}
 	for name, c := range map[string]struct {
 		postpone  func(testing.TB, *pgxpool.Pool, *rivertype.JobRow, time.Time)
 		by, comes time.Duration
@@ -292,6 +295,40 @@ func TestAJobThatIsPutOffForLongIsBroughtForward(t *testing.T) {
 		var comes time.Time
 		require.NoError(t, control.QueryRow(t.Context(), `
 			SELECT j.scheduled_at FROM authsync.river_job AS j JOIN authsync.job_requests AS r ON r.job_id = j.id WHERE r.subject = $1`, subject).Scan(&comes))
+		require.Equal(t, now.Add(c.comes), comes.UTC(), name)
+	}
+}
+
+// So it is with other jobs, of whatever kind, unless a worker or River may have put them off for so long.
+func TestJobsThatAWrongClockPutOffAreBroughtForward(t *testing.T) {
+	t.Parallel()
+	control := pgtest.Control(t)
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	longest := jobs.LongestPause
+	for name, c := range map[string]struct {
+		put       func(testing.TB, *pgxpool.Pool, *rivertype.JobRow, time.Time)
+		attempt   int
+		by, comes time.Duration
+	}{
+		"Tomorrow":           {snooze, 1, 24 * time.Hour, 10 * time.Minute},
+		"AfterAnError":       {jobstest.Fail, 1, 24 * time.Hour, 10 * time.Minute},
+		"TheLongest":         {snooze, 1, longest, longest},
+		"OfManyAttempts":     {jobstest.Fail, 20, 44 * time.Hour, 44 * time.Hour},
+		"OfTooFewAttempts":   {jobstest.Fail, 17, 44 * time.Hour, 10 * time.Minute},
+		"OfTheLastNextMonth": {jobstest.Fail, 25, 30 * 24 * time.Hour, 10 * time.Minute},
+		"InNoTime":           {snooze, 1, time.Second, time.Second},
+	} {
+		queue := "queue_of_" + strings.ToLower(name)
+		_, err := control.Exec(t.Context(), `INSERT INTO authsync.river_queue (name, updated_at) VALUES ($1, now())`, queue)
+		require.NoError(t, err)
+		inserted, err := jobstest.Client(t, control).Insert(t.Context(), args{}, &river.InsertOpts{Queue: queue})
+		require.NoError(t, err)
+		c.put(t, control, jobstest.Fetch(t, control, "client", queue), now.Add(c.by))
+		_, err = control.Exec(t.Context(), `UPDATE authsync.river_job SET attempt = $2 WHERE id = $1`, inserted.Job.ID, c.attempt)
+		require.NoError(t, err)
+		one(t, control, `SELECT authsync.bring_forward_jobs($1, $2)::text`, longest, now)
+		var comes time.Time
+		require.NoError(t, control.QueryRow(t.Context(), `SELECT j.scheduled_at FROM authsync.river_job AS j WHERE j.id = $1`, inserted.Job.ID).Scan(&comes))
 		require.Equal(t, now.Add(c.comes), comes.UTC(), name)
 	}
 }

@@ -103,6 +103,15 @@ func TestJobsOfADeadClientRunAtOnce(t *testing.T) {
 	becomes(t, control, "completed dead", `SELECT state::text || ' ' || (metadata ->> 'rescued_from') FROM authsync.river_job WHERE id = $1`, id)
 }
 
+func TestAClientBringsForwardWhatAWrongClockPutOff(t *testing.T) {
+	t.Parallel()
+	control := pgtest.Control(t)
+	inserted, err := jobstest.Client(t, control).Insert(t.Context(), args{}, &river.InsertOpts{ScheduledAt: time.Now().Add(24 * time.Hour)})
+	require.NoError(t, err)
+	start(t, control, func(context.Context, *river.Job[args]) error { return nil })
+	becomes(t, control, "true", `SELECT (scheduled_at < now() + interval '11 minutes')::text FROM authsync.river_job WHERE id = $1`, inserted.Job.ID)
+}
+
 func TestAJobThatItsClientWorksStays(t *testing.T) {
 	t.Parallel()
 	control := pgtest.Control(t)

@@ -90,10 +90,10 @@ const probeTime = 30 * time.Second
 const takeProbe = `SELECT authsync.take_breaker_probe($1, $2, $3, make_interval(secs => $4))`
 
 // takeProbe allows one job among all processes to probe a destination whose breaker is open, once that is
-// due.
+// due. A breaker that is open for longer than any is was opened by a process whose clock was ahead.
 func (s *Sender) takeProbe(ctx context.Context, destinationID uuid.UUID, open time.Time) error {
 	now := s.config.Now()
-	if open.After(now) {
+	if open.After(now) && open.Sub(now) <= breakerMaxDuration {
 		return &delivery.WaitError{After: open.Sub(now), Reason: "the destination has failed several times in a row; it is tried again " +
 			"at " + open.UTC().Format(time.RFC3339)}
 	}

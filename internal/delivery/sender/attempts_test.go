@@ -27,7 +27,7 @@ func TestThereAreFifteenAttemptsOverAllJobs(t *testing.T) {
 		},
 		9: func() error {
 			_, err := b.Control.Exec(context.Background(),
-				`UPDATE authsync.destination_progress SET breaker_open_until = now() + interval '1 hour', breaker_trips = 1`)
+				`UPDATE authsync.destination_progress SET breaker_open_until = now() + interval '15 minutes', breaker_trips = 1`)
 			return err
 		},
 	}

@@ -136,6 +136,28 @@ func TestResumeCountsWhileARunEnds(t *testing.T) {
 	b.Eventually(t, id, "delivered 6")
 }
 
+// The breaker that a process opened whose clock was a day ahead is not open for a day.
+func TestABreakerOfAWrongClockIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	b := deliverytest.New(t)
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	b.SetClock(now.Add(24 * time.Hour))
+	s := &deliverytest.Sink{Answer: deliverytest.Failing()}
+	id := b.Add(t, "sink", s)
+	stop := b.Work(t)
+	b.Change(t, "u1", "u2", "u3", "u4", "u5")
+	b.Until(t, "1", func() string { return b.One(t, `SELECT breaker_trips::text FROM authsync.destination_progress`) })
+	stop()
+	b.SetClock(now)
+	s.Set(nil)
+	b.Change(t, "u6")
+	b.Work(t)
+	b.Until(t, "", func() string {
+		b.Kick(t)
+		return b.One(t, `SELECT coalesce(breaker_open_until::text, '') FROM authsync.destination_progress WHERE destination_id = $1`, id)
+	})
+}
+
 // A probe that is taken when the time slice of the run is used up is returned, so that the next run probes at once.
 func TestAProbeThatIsNotSentIsReturned(t *testing.T) {
 	t.Parallel()

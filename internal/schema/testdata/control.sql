@@ -187,6 +187,43 @@ $$;
 
 COMMENT ON FUNCTION authsync.block_limit(p_scope text, p_bucket text, p_until timestamp with time zone, p_reason text) IS 'Lets no request of an account''s class go before a time.';
 
+CREATE FUNCTION authsync.bring_forward_jobs(p_longest interval, p_now timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_now     timestamptz := coalesce(p_now, clock_timestamp());
+    v_forward bigint;
+BEGIN
+    UPDATE authsync.river_job AS j
+    SET scheduled_at = v_now + interval '10 minutes'
+    WHERE j.id = ANY (ARRAY(
+            SELECT late.id
+            FROM authsync.river_queue AS q
+            CROSS JOIN unnest('{scheduled,retryable}'::authsync.river_job_state[]) AS s (state)
+            CROSS JOIN generate_series(1, 4) AS p (priority)
+            CROSS JOIN LATERAL (
+                SELECT r.id
+                FROM authsync.river_job AS r
+                WHERE r.state = s.state AND r.queue = q.name AND r.priority = p.priority
+                  AND r.scheduled_at > v_now + p_longest
+                  AND r.scheduled_at > v_now + r.attempt ^ 4 * interval '1.1 seconds'
+                ORDER BY r.scheduled_at DESC
+                LIMIT 1000
+            ) AS late
+        ))
+      AND j.state IN ('scheduled', 'retryable');
+    GET DIAGNOSTICS v_forward = ROW_COUNT;
+    RETURN v_forward;
+END;
+$$;
+
+COMMENT ON FUNCTION authsync.bring_forward_jobs(p_longest interval, p_now timestamp with time zone) IS 'Has jobs run soon that a wrong clock has put off.';
+
 CREATE FUNCTION authsync.bump_directory_version() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
