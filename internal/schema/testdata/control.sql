@@ -202,7 +202,7 @@ BEGIN
     UPDATE authsync.river_job AS j
     SET scheduled_at = v_now + interval '10 minutes'
     WHERE j.id = ANY (ARRAY(
-            SELECT late.id
+            SELECT far.id
             FROM authsync.river_queue AS q
             CROSS JOIN unnest('{scheduled,retryable}'::authsync.river_job_state[]) AS s (state)
             CROSS JOIN generate_series(1, 4) AS p (priority)
@@ -214,7 +214,7 @@ BEGIN
                   AND r.scheduled_at > v_now + r.attempt ^ 4 * interval '1.1 seconds'
                 ORDER BY r.scheduled_at DESC
                 LIMIT 1000
-            ) AS late
+            ) AS far
         ))
       AND j.state IN ('scheduled', 'retryable');
     GET DIAGNOSTICS v_forward = ROW_COUNT;
