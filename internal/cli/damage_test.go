@@ -103,5 +103,13 @@ func TestDoctorSaysWhatIsDamaged(t *testing.T) {
 		require.Equal(t, 1, r.status)
 		require.Contains(t, r.err, "is encoded in LATIN1")
 		require.NotContains(t, b.must(t, "projects", "list"), "old")
+
+		// One that is there already, as a copy of the cluster by other hands may have made it.
+		_, err := b.project.Exec(t.Context(), `UPDATE pg_catalog.pg_database SET encoding = pg_char_to_encoding('LATIN1') WHERE datname = current_database()`)
+		require.NoError(t, err)
+		r = b.run(t, "doctor")
+		require.Equal(t, 1, r.status)
+		require.Contains(t, r.out, "is encoded in LATIN1")
+		require.Contains(t, r.out, "ENCODING 'UTF8'")
 	})
 }
