@@ -35,7 +35,7 @@ func (t T) Errorf(format string, args ...any) {
 const parts = 4
 
 // Divide has each part of the package's properties make its share of the checks, instead of all. A TestMain calls it whose
-// package has all its properties in parts.
+// package has all its properties in parts, or the same one in several forms. More are made with -rapid.checks.
 func Divide() error {
 	flag.Parse()
 	checks := flag.Lookup("rapid.checks")
