@@ -8,6 +8,7 @@ ACTIONLINT_VERSION    := 1.7.12
 SQUAWK_VERSION        := 2.66.0
 STANDARDWEBHOOKS_VERSION := 1.1.1
 AXE_VERSION           := 4.14.1
+PRISMA_ENGINES_VERSION := 8.1.0-2.59be4fda12412a79eeb9c2ae727b6aa723593323
 # What the programs of the docs are run with.
 DOCS_NODE     := .bin/docs-node-2
 
@@ -25,7 +26,7 @@ STANDARDWEBHOOKS := .bin/standardwebhooks-$(STANDARDWEBHOOKS_VERSION)/node_modul
 AXE           := .bin/axe-core-$(AXE_VERSION)/node_modules/axe-core/axe.min.js
 
 # What reads the mirror with the models that authsync generates.
-CLIENTS_NODE  := .bin/clients-node-1
+CLIENTS_NODE  := .bin/clients-node-2
 # What builds and tests the package in clients/better-auth.
 BETTER_AUTH_NODE := .bin/better-auth-1
 
@@ -163,7 +164,7 @@ $(AXE):
 	@scripts/npm-tool.sh axe-core-$(AXE_VERSION) axe-core@$(AXE_VERSION) 'axe-core, which checks the pages of the dashboard'
 
 $(CLIENTS_NODE)/node_modules/drizzle-kit/package.json:
-	@scripts/npm-tool.sh '$(notdir $(CLIENTS_NODE))' 'typescript@7.0.2 drizzle-orm@0.45.4 drizzle-kit@0.31.11 kysely@0.28.19 zod@4.6.7 pg@8.23.1 @types/pg@8.6.6 @types/node@22.20.7 @prisma/prisma-schema-wasm@8.1.0-2.59be4fda12412a79eeb9c2ae727b6aa723593323' \
+	@scripts/npm-tool.sh '$(notdir $(CLIENTS_NODE))' 'typescript@7.0.2 drizzle-orm@0.45.4 drizzle-kit@0.31.11 kysely@0.28.19 zod@4.6.7 pg@8.23.1 @types/pg@8.6.6 @types/node@22.20.7 @prisma/prisma-schema-wasm@$(PRISMA_ENGINES_VERSION) @prisma/schema-engine-wasm@$(PRISMA_ENGINES_VERSION) @prisma/adapter-pg@7.10.1 @prisma/driver-adapter-utils@7.10.1' \
 		'what reads the mirror with generated models'
 
 $(BETTER_AUTH_NODE)/node_modules/typescript/package.json:

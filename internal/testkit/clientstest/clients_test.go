@@ -52,7 +52,7 @@ func tool(t *testing.T, installed bool, what, how string) {
 // workspace is a directory in which the npm packages of these tests are found, with programs of testdata.
 func workspace(t *testing.T, files ...string) string {
 	t.Helper()
-	dir := workspaceOf(t, ".bin/clients-node-1/node_modules")
+	dir := workspaceOf(t, ".bin/clients-node-2/node_modules")
 	for _, file := range files {
 		text, err := programs.ReadFile("testdata/" + file)
 		require.NoError(t, err)
