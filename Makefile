@@ -5,6 +5,7 @@ GOLANGCI_LINT_VERSION := 2.15.0
 GORELEASER_VERSION    := 2.15.1
 HELM_VERSION          := 3.22.0
 ACTIONLINT_VERSION    := 1.7.12
+SQLC_VERSION          := 1.31.1
 SQUAWK_VERSION        := 2.66.0
 STANDARDWEBHOOKS_VERSION := 1.1.1
 AXE_VERSION           := 4.14.1
@@ -19,6 +20,8 @@ GO_VERSION    := $(shell go env GOVERSION)
 GORELEASER     = $(TOOLS)/goreleaser-$(GORELEASER_VERSION)-$(GO_VERSION)
 HELM           = $(TOOLS)/helm-$(HELM_VERSION)-$(GO_VERSION)
 ACTIONLINT     = $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)-$(GO_VERSION)
+# What takes long to build, and so is a tool of `make tools` alone: the test that uses it is left out where it is missing.
+SQLC           = $(TOOLS)/sqlc-$(SQLC_VERSION)-$(GO_VERSION)
 SQUAWK        := .bin/squawk-$(SQUAWK_VERSION)/node_modules/.bin/squawk
 # The library that receivers of webhooks use; a test lets it check what authsync signs.
 STANDARDWEBHOOKS := .bin/standardwebhooks-$(STANDARDWEBHOOKS_VERSION)/node_modules/standardwebhooks/package.json
@@ -33,7 +36,7 @@ BETTER_AUTH_NODE := .bin/better-auth-1
 # What signs and verifies as providers do: their own libraries.
 SENDERS_NODE := .bin/senders-node-1
 
-export PG
+export PG SQLC
 
 CLIENTS_TOOLS := $(CLIENTS_NODE)/node_modules/drizzle-kit/package.json $(BETTER_AUTH_NODE)/node_modules/typescript/package.json $(SENDERS_NODE)/node_modules/@workos-inc/node/package.json
 TEST_TOOLS := $(STANDARDWEBHOOKS) $(DOCS_NODE)/node_modules/pg/package.json $(AXE) $(CLIENTS_TOOLS)
@@ -137,7 +140,7 @@ db/psql: ## Open psql on it; DB=name for one of its databases
 migrate/new: ## Make the files of a migration: KIND=control|project NAME=verb_object
 	@scripts/new-migration.sh '$(KIND)' '$(NAME)'
 
-tools: $(GOLANGCI_LINT) $(SQUAWK) $(TEST_TOOLS) ## Install the tools into .bin/
+tools: $(GOLANGCI_LINT) $(SQLC) $(SQUAWK) $(TEST_TOOLS) ## Install the tools into .bin/
 
 $(GOLANGCI_LINT):
 	@echo 'Building golangci-lint $(GOLANGCI_LINT_VERSION): some minutes, once for all checkouts ($(TOOLS)).'
@@ -152,6 +155,10 @@ $(HELM):
 
 $(ACTIONLINT):
 	@scripts/go-tool.sh 'github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT_VERSION)' '$@'
+
+$(SQLC):
+	@echo 'Building sqlc $(SQLC_VERSION): many minutes, once for all checkouts ($(TOOLS)).'
+	@scripts/go-tool.sh 'github.com/sqlc-dev/sqlc/cmd/sqlc@v$(SQLC_VERSION)' '$@'
 
 $(SQUAWK):
 	@scripts/npm-tool.sh squawk-$(SQUAWK_VERSION) squawk-cli@$(SQUAWK_VERSION) 'squawk, which checks the migrations'
