@@ -223,7 +223,7 @@ func TestBetterAuthMirror(t *testing.T) {
 				b.run(t, "flush.mjs")
 			}
 			b.requireEqual(t)
-			require.Equal(t, "7 users, 2 organizations, 4 members, 4 invitations, 4 deleted users, 1 deleted organization", b.counts(t))
+			require.Equal(t, "10 users, 2 organizations, 4 members, 4 invitations, 5 deleted users, 1 deleted organization", b.counts(t))
 		})
 	}
 }

@@ -44,7 +44,7 @@ func TestBetterAuthByBothRoads(t *testing.T) {
 		return left == 0
 	})
 	b.requireEqual(t)
-	require.Equal(t, "7 users, 2 organizations, 4 members, 4 invitations, 4 deleted users, 1 deleted organization", b.counts(t))
+	require.Equal(t, "10 users, 2 organizations, 4 members, 4 invitations, 5 deleted users, 1 deleted organization", b.counts(t))
 
 	var pulled, sent, failed int
 	require.NoError(t, site.Control.QueryRow(t.Context(), `SELECT messages FROM authsync.pulls WHERE project_id = $1`, project.ID).Scan(&pulled))

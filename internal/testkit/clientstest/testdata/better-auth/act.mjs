@@ -1,37 +1,8 @@
 // Does what users, admins and members can do, once each or more.
+import { accounts } from "./accounts.mjs";
+import { requireEveryAction } from "./actions.mjs";
 import { auth, mail } from "./auth.mjs";
-
-const password = "correct horse battery";
-
-/** browser calls the server as one browser does. */
-function browser() {
-  const cookies = new Map();
-  return async (path, body) => {
-    const answer = await auth.handler(
-      new Request(`http://localhost:3000/api/auth${path}`, {
-        method: body ? "POST" : "GET",
-        headers: {
-          "content-type": "application/json",
-          origin: "http://localhost:3000",
-          cookie: [...cookies].map((cookie) => cookie.join("=")).join("; "),
-        },
-        ...(body && { body: JSON.stringify(body) }),
-      }),
-    );
-    if (answer.status >= 400) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
-    for (const cookie of answer.headers.getSetCookie()) {
-      const [name, ...value] = cookie.split(";")[0].split("=");
-      cookies.set(name, value.join("="));
-    }
-    return answer.headers.get("content-type")?.includes("json") ? answer.json() : null;
-  };
-}
-
-async function signUp(name, more) {
-  const call = browser();
-  const { user } = await call("/sign-up/email", { email: `${name.toLowerCase()}@example.com`, password, name, ...more });
-  return { call, id: user.id, email: user.email };
-}
+import { browser, call, password, signUp } from "./browser.mjs";
 
 // Users, by themselves.
 const ada = await signUp("Ada", { username: "Ada_L" });
@@ -91,7 +62,7 @@ await root("/organization/cancel-invitation", { invitationId: invitations["nobod
 await visitor("/organization/reject-invitation", { invitationId: invitations["visitor@example.com"] });
 const { member } = await eve.call("/organization/accept-invitation", { invitationId: invitations[eve.email] });
 await root("/organization/update-member-role", { organizationId: harbour, memberId: member.id, role: ["member", "admin"] });
-const added = (organizationId, userId, role) => auth.api.addMember({ body: { organizationId, userId, role } });
+const added = (organizationId, userId, role) => call("addMember", { organizationId, userId, role });
 const bobs = await added(harbour, bob.id, "member");
 await added(left, bob.id, "owner");
 await added(mill, made.id, "member");
@@ -112,6 +83,8 @@ await root("/admin/remove-user", { userId: made.id });
 await invite("left@example.com", mill);
 await root("/organization/delete", { organizationId: mill });
 
+await accounts(root, harbour);
 await eve.call("/sign-out", {});
 await root("/admin/revoke-user-sessions", { userId: bob.id });
+requireEveryAction();
 process.stdout.write("done\n", () => process.exit(0));

@@ -15,7 +15,20 @@ export const auth = betterAuth({
   baseURL: "http://localhost:3000",
   telemetry: { enabled: false },
   rateLimit: { enabled: false },
-  emailAndPassword: { enabled: true },
+  emailAndPassword: {
+    enabled: true,
+    revokeSessionsOnPasswordReset: true,
+    sendResetPassword: async ({ user, token }) => void mail.set(user.email, token),
+  },
+  socialProviders: {
+    google: {
+      clientId: "this-test",
+      clientSecret: "of-this-test-alone",
+      verifyIdToken: async () => true,
+      getUserInfo: async ({ idToken: email }) => ({ user: { email, name: "By Google", emailVerified: true }, data: { sub: email } }),
+    },
+  },
+  session: { additionalFields: { device: { type: "string", required: false } } },
   emailVerification: { sendVerificationEmail: async ({ user, token }) => void mail.set(user.email, token) },
   user: {
     changeEmail: { enabled: true, updateEmailWithoutVerification: true },
@@ -26,11 +39,12 @@ export const auth = betterAuth({
     username(),
     admin(),
     anonymous(),
-    twoFactor({ skipVerificationOnEnable: true }),
-    emailOTP({ sendVerificationOTP: async ({ email, otp }) => void mail.set(email, otp) }),
+    twoFactor({ skipVerificationOnEnable: true, otpOptions: { sendOTP: async ({ user, otp }) => void mail.set(user.email, otp) } }),
+    emailOTP({ changeEmail: { enabled: true }, sendVerificationOTP: async ({ email, otp }) => void mail.set(email, otp) }),
     magicLink({ sendMagicLink: async ({ email, token }) => void mail.set(email, token) }),
     phoneNumber({
       sendOTP: async ({ phoneNumber, code }) => void mail.set(phoneNumber, code),
+      sendPasswordResetOTP: async ({ phoneNumber, code }) => void mail.set(phoneNumber, code),
       signUpOnVerification: { getTempEmail: (number) => `${number.slice(1)}@example.com` },
     }),
     organization({ teams: { enabled: true } }),
