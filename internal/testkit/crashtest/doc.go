@@ -3,7 +3,8 @@
 // exactly once, and every change arrives at the destination. It walks the whole road of a webhook
 // (provider → receiver → inbox → applier → mirror → outbox → destination) with real processes, and
 // holds nothing but tests. Beside it, two servers keep the contacts of a simulated CRM in step with users,
-// while it fails and they die.
+// while it fails and they die; and two servers pull what happens at a tenant of Auth0, or what SQL changes in the tables
+// of Better Auth.
 //
 //	go test ./internal/testkit/crashtest -v                     about a hundred seconds
 //	go test ./internal/testkit/crashtest -v -short              fewer rounds
