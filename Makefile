@@ -20,7 +20,7 @@ GO_VERSION    := $(shell go env GOVERSION)
 GORELEASER     = $(TOOLS)/goreleaser-$(GORELEASER_VERSION)-$(GO_VERSION)
 HELM           = $(TOOLS)/helm-$(HELM_VERSION)-$(GO_VERSION)
 ACTIONLINT     = $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)-$(GO_VERSION)
-# What takes long to build, and so is a tool of `make tools` alone: the test that uses it is left out where it is missing.
+# What takes long to build, and so is built by `make tools/sqlc` alone: the test that uses it is left out where it is missing.
 SQLC           = $(TOOLS)/sqlc-$(SQLC_VERSION)-$(GO_VERSION)
 SQUAWK        := .bin/squawk-$(SQUAWK_VERSION)/node_modules/.bin/squawk
 # The library that receivers of webhooks use; a test lets it check what authsync signs.
@@ -43,7 +43,7 @@ TEST_TOOLS := $(STANDARDWEBHOOKS) $(DOCS_NODE)/node_modules/pg/package.json $(AX
 
 .DEFAULT_GOAL := help
 .PHONY: help run build dist check test test/race test/dist test/chart test/docs test/plans test/sql test/clients test/browser docs/screenshots lint lint/sql lint/ci fmt golden verify bench bench/kill fuzz cover \
-	db/up db/down db/psql migrate/new tools
+	db/up db/down db/psql migrate/new tools tools/sqlc
 
 help: ## Show this help
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z\/]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -140,7 +140,9 @@ db/psql: ## Open psql on it; DB=name for one of its databases
 migrate/new: ## Make the files of a migration: KIND=control|project NAME=verb_object
 	@scripts/new-migration.sh '$(KIND)' '$(NAME)'
 
-tools: $(GOLANGCI_LINT) $(SQLC) $(SQUAWK) $(TEST_TOOLS) ## Install the tools into .bin/
+tools: $(GOLANGCI_LINT) $(SQUAWK) $(TEST_TOOLS) ## Install the tools into .bin/
+
+tools/sqlc: $(SQLC) ## Build sqlc, for the test of the code that it makes: many minutes
 
 $(GOLANGCI_LINT):
 	@echo 'Building golangci-lint $(GOLANGCI_LINT_VERSION): some minutes, once for all checkouts ($(TOOLS)).'

@@ -51,7 +51,7 @@ func findSQLC(t *testing.T) (program string) {
 	}
 	program, err := exec.LookPath("sqlc")
 	if err != nil {
-		t.Skip("NOT RUN: sqlc is missing: make tools")
+		t.Skip("NOT RUN: sqlc is missing: make tools/sqlc")
 	}
 	return program
 }
