@@ -49,9 +49,9 @@ func (a *API) recorded(rt route, r *http.Request) (answer, error) {
 // refusedAtTheDoor counts a call that was refused before its handler, for want of a key or of rights.
 func (a *API) refusedAtTheDoor(rt route, r *http.Request, key project.Key, err error) {
 	f := describe(err)
-	if status := statusOf(f.code); status == http.StatusUnauthorized || status == http.StatusForbidden {
+	if status := statusOf(f.Code); status == http.StatusUnauthorized || status == http.StatusForbidden {
 		a.config.Refusals.Add(audit.Refusal{
-			Origin: a.origin(r, key), Action: audit.Action{Name: ActionOf(rt.method, rt.path)}, Status: status, Code: string(f.code),
+			Origin: a.origin(r, key), Action: audit.Action{Name: ActionOf(rt.method, rt.path)}, Status: status, Code: f.Code,
 		})
 	}
 }
@@ -107,7 +107,7 @@ var plainID = regexp.MustCompile(`^[a-z0-9][a-z0-9_:.-]{0,62}$`)
 func (a *API) resultOf(r *http.Request, action audit.Action, done answer, err error) audit.Result {
 	if err != nil {
 		f := describe(err)
-		result := audit.Result{Outcome: audit.Failed, Status: statusOf(f.code), Code: string(f.code)}
+		result := audit.Result{Outcome: audit.Failed, Status: statusOf(f.Code), Code: f.Code}
 		if result.Status == http.StatusForbidden {
 			result.Outcome = audit.Refused
 		}

@@ -276,6 +276,6 @@ func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	problem.Write(w, r, http.StatusMethodNotAllowed, "",
+	problem.Write(w, r, http.StatusMethodNotAllowed,
 		r.Method+" is no method of this path: it takes "+strings.Join(allowed, ", "))
 }

@@ -83,8 +83,8 @@ var statuses = map[fault.Code]int{ //nolint:gochecknoglobals // a constant, if G
 	requestAbandoned:          http.StatusServiceUnavailable,
 }
 
-func statusOf(code fault.Code) int {
-	if status, known := statuses[code]; known {
+func statusOf(code string) int {
+	if status, known := statuses[fault.Code(code)]; known {
 		return status
 	}
 	return http.StatusInternalServerError

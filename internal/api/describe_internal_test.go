@@ -15,7 +15,7 @@ import (
 func TestAnExpressionThatFailsIsTheCallers(t *testing.T) {
 	t.Parallel()
 	f := describe(fmt.Errorf("sign: %w", &jq.RunError{Detail: "the definition's sample fails on this: null has no keys"}))
-	require.Equal(t, fault.Invalid, f.code)
-	require.Equal(t, "the definition's sample fails on this: null has no keys", f.detail)
-	require.Equal(t, fault.Unavailable, describe(&jq.UnavailableError{Err: errors.New("no processes")}).code)
+	require.EqualValues(t, fault.Invalid, f.Code)
+	require.Equal(t, "the definition's sample fails on this: null has no keys", f.Detail)
+	require.EqualValues(t, fault.Unavailable, describe(&jq.UnavailableError{Err: errors.New("no processes")}).Code)
 }

@@ -19,23 +19,24 @@ import (
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
-// failure is an error whose answer is known.
-type failure struct {
-	code   fault.Code
-	detail string
-	fields []problem.Field
+// failure is an error whose answer is known, but for its status. It is another than fault.Error, which the packages of the
+// domain make, because only HTTP has headers, queries and bodies, and bodies in which several things are wrong at once.
+type failure struct{ problem.Document }
+
+func (f *failure) Error() string { return f.Detail }
+
+func failing(code fault.Code, detail string, fields ...problem.Field) *failure {
+	return &failure{problem.Document{Code: string(code), Detail: detail, Errors: fields}}
 }
 
-func (f *failure) Error() string { return f.detail }
-
 func fail(code fault.Code, format string, args ...any) error {
-	return &failure{code: code, detail: fmt.Sprintf(format, args...)}
+	return failing(code, fmt.Sprintf(format, args...))
 }
 
 // wrong is a 422 about one thing that was sent.
 func wrong(in, field, code, format string, args ...any) error {
 	detail := fmt.Sprintf(format, args...)
-	return &failure{fault.Invalid, detail, []problem.Field{{In: in, Field: field, Code: code, Detail: detail}}}
+	return failing(fault.Invalid, detail, problem.Field{In: in, Field: field, Code: code, Detail: detail})
 }
 
 // wrongField is a 422 about a value in the body.
@@ -68,19 +69,18 @@ const providerRetryAfter = 30 * time.Second
 
 // writeError answers with the problem that err is, and returns its status.
 func writeError(w http.ResponseWriter, r *http.Request, err error) int {
-	f := describe(err)
-	status := statusOf(f.code)
-	opts := []problem.Option{problem.Code(string(f.code)), problem.Errors(inKnownFields(r, f.fields)...)}
+	d := describe(err).Document
+	d.Status, d.Errors = statusOf(d.Code), inKnownFields(r, d.Errors)
 	switch {
-	case status == http.StatusUnauthorized:
+	case d.Status == http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="authsync"`)
-	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
-		opts = append(opts, problem.RetryAfter(pauseAfter(err)))
-	case f.code == idempotencyInUse:
-		opts = append(opts, problem.RetryAfter(time.Second))
+	case d.Status == http.StatusServiceUnavailable, d.Status == http.StatusTooManyRequests:
+		problem.RetryAfter(pauseAfter(err))(&d)
+	case d.Code == string(idempotencyInUse):
+		problem.RetryAfter(time.Second)(&d)
 	}
-	problem.Write(w, r, status, "", f.detail, opts...)
-	return status
+	d.Write(w, r)
+	return d.Status
 }
 
 // pauseAfter is how long a caller should wait after an error that may pass.
@@ -108,7 +108,7 @@ func describe(err error) *failure {
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &tooLarge):
-		return &failure{code: bodyTooLarge, detail: fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)}
+		return failing(bodyTooLarge, fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit))
 	case isCoded:
 		return ofCode(err, coded)
 	case errors.As(err, &run):
@@ -116,15 +116,15 @@ func describe(err error) *failure {
 	case errors.As(err, new(*jq.UnavailableError)):
 		return ofCode(err, &fault.Error{Code: fault.Unavailable})
 	case errors.As(err, &delayed):
-		return &failure{code: projectDatabaseAway, detail: "the project's database cannot be used now: " + pgdb.Describe(delayed.Err)}
+		return failing(projectDatabaseAway, "the project's database cannot be used now: "+pgdb.Describe(delayed.Err))
 	case pgdb.Unavailable(err):
-		return &failure{code: fault.Unavailable, detail: "authsync's own database cannot be reached now; try again in a few seconds"}
+		return failing(fault.Unavailable, "authsync's own database cannot be reached now; try again in a few seconds")
 	case errors.Is(err, context.Canceled):
-		return &failure{code: requestAbandoned, detail: "the request was given up before it was answered"} // its sender is gone
+		return failing(requestAbandoned, "the request was given up before it was answered") // its sender is gone
 	case errors.Is(err, seal.ErrUnknownKey), errors.Is(err, seal.ErrNotGenuine):
-		return &failure{code: encryptionKeyMissing, detail: err.Error()}
+		return failing(encryptionKeyMissing, err.Error())
 	}
-	return &failure{code: internalError, detail: "internal error: the log has the cause, under the id of this request"}
+	return failing(internalError, "internal error: the log has the cause, under the id of this request")
 }
 
 // ofCode is the answer to an error of the domain. What is wrapped around it tells where it happened.
@@ -135,9 +135,9 @@ func ofCode(err error, coded *fault.Error) *failure {
 	case coded.Code == fault.Invalid:
 		return invalidField(coded.Field, coded.Message)
 	case coded.Code == fault.Unavailable: // its message is the cause of a delivery's deferral, and for its reader
-		return &failure{code: coded.Code, detail: "the server has no room now to run the destination's expressions; try again in a few seconds"}
+		return failing(coded.Code, "the server has no room now to run the destination's expressions; try again in a few seconds")
 	}
-	return &failure{code: coded.Code, detail: err.Error() + advice(err, coded.Code)}
+	return failing(coded.Code, err.Error()+advice(err, coded.Code))
 }
 
 // advice is whether another call to a provider is of use.
@@ -164,7 +164,7 @@ func invalidField(field, detail string) *failure {
 }
 
 func invalidIn(in, field, detail string) *failure {
-	return &failure{fault.Invalid, detail, []problem.Field{{In: in, Field: field, Code: problem.Invalid, Detail: detail}}}
+	return failing(fault.Invalid, detail, problem.Field{In: in, Field: field, Code: problem.Invalid, Detail: detail})
 }
 
 // leadingField is the path that a detail begins with, such as options.url of "options.url

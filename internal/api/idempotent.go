@@ -97,7 +97,7 @@ func (a *API) note(r *http.Request, err error) {
 // hadNoEffect reports whether a call that failed is known to have changed nothing: it was refused,
 // or its database never saw the statement or refused it.
 func hadNoEffect(err error) bool {
-	if statusOf(describe(err).code) < http.StatusInternalServerError {
+	if statusOf(describe(err).Code) < http.StatusInternalServerError {
 		return true
 	}
 	var known *failure
@@ -132,7 +132,7 @@ func refusedRepetition(err error) error {
 		return fail(idempotencyInUse, "a call with this Idempotency-Key is at work: send it again in a moment to get its answer")
 	case errors.Is(err, idempotency.ErrReused):
 		detail := "this Idempotency-Key was used for another call, with another path or body: make a new key for each call"
-		return &failure{idempotencyReused, detail, []problem.Field{{In: inHeader, Field: idempotencyHeader, Code: problem.Invalid, Detail: detail}}}
+		return failing(idempotencyReused, detail, problem.Field{In: inHeader, Field: idempotencyHeader, Code: problem.Invalid, Detail: detail})
 	case errors.Is(err, idempotency.ErrUnknown):
 		return fail(idempotencyUnknown, "the first call with this Idempotency-Key ended without an answer, perhaps because the server stopped: "+
 			"whether it took effect is not known. Look with GET, and if it did not, send it with a new key")

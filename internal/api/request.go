@@ -93,7 +93,7 @@ func several(faults []problem.Field) error {
 	if more := len(faults) - 1; more > 0 {
 		detail += fmt.Sprintf(" (and %d more: see errors)", more)
 	}
-	return &failure{fault.Invalid, detail, faults}
+	return failing(fault.Invalid, detail, faults...)
 }
 
 func unknownFields(values map[string]json.RawMessage, known []string) (faults []problem.Field) {

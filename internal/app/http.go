@@ -83,7 +83,7 @@ func refuseAmbiguous(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if conn := connlimit.From(r.Context()); conn != nil && conn.LengthIsAmbiguous() {
 			w.Header().Set("Connection", "close")
-			problem.Write(w, r, http.StatusBadRequest, "",
+			problem.Write(w, r, http.StatusBadRequest,
 				"the request gives its length more than once (Content-Length, Transfer-Encoding): send one of the two, once")
 			return
 		}
@@ -147,12 +147,12 @@ func baseURL(listener net.Listener) string {
 // noReceiver answers webhooks that were routed to a process without that role. Providers never
 // retry a 404; they do retry this.
 func noReceiver(w http.ResponseWriter, r *http.Request) {
-	problem.Write(w, r, http.StatusServiceUnavailable, "",
+	problem.Write(w, r, http.StatusServiceUnavailable,
 		"this process does not take webhooks (AUTHSYNC_ROLES): route them to one that does, and send this one again",
 		problem.RetryAfter(30*time.Second))
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
-	problem.Write(w, r, http.StatusNotFound, "", "there is nothing at this path: GET / lists what there is",
+	problem.Write(w, r, http.StatusNotFound, "there is nothing at this path: GET / lists what there is",
 		problem.Code("path_not_found"))
 }

@@ -136,14 +136,14 @@ func (a *App) forOperators(next http.Handler) http.Handler {
 				detail = expired.Error() + ": " + how
 			}
 			w.Header().Set("WWW-Authenticate", `Bearer realm="authsync"`)
-			problem.Write(w, r, http.StatusUnauthorized, "", detail)
+			problem.Write(w, r, http.StatusUnauthorized, detail)
 		case err != nil:
 			if r.Context().Err() == nil {
 				a.log.WarnContext(r.Context(), "key_not_checked", slog.Any("error", err))
 			}
-			problem.Write(w, r, http.StatusServiceUnavailable, "", "the control database cannot be asked now", problem.RetryAfter(5*time.Second))
+			problem.Write(w, r, http.StatusServiceUnavailable, "the control database cannot be asked now", problem.RetryAfter(5*time.Second))
 		case key.ProjectID != nil:
-			problem.Write(w, r, http.StatusForbidden, "", "the metrics are of all projects: "+how)
+			problem.Write(w, r, http.StatusForbidden, "the metrics are of all projects: "+how)
 		default:
 			next.ServeHTTP(w, r)
 		}

@@ -66,7 +66,7 @@ func TestMissedWebhooksAreObserved(t *testing.T) {
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
-		problem.Write(w, r, http.StatusNotFound, "", "there is nothing")
+		problem.Write(w, r, http.StatusNotFound, "there is nothing")
 	}))
 	for _, path := range []string{"/webhook", "/webhook/served", "/api/capydb/v1/integrations/auth0/webhook", "/api/capydb/v1/projects/shop/runs"} {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, path, http.NoBody))

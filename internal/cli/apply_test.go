@@ -16,8 +16,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/configfile"
+	"github.com/authsync/authsync/internal/problem"
 )
 
 // configFile writes a configuration file.
@@ -188,7 +188,7 @@ projects:
 	require.NoError(t, json.Unmarshal([]byte(r.out), &report), r.out)
 	require.Empty(t, report.Done, "the first is there")
 	require.Len(t, report.NotDone, 2)
-	var refused client.RefusedError
+	var refused problem.Document
 	require.NoError(t, json.Unmarshal([]byte(r.err), &refused), r.err)
 	require.Equal(t, http.StatusUnprocessableEntity, refused.Status)
 }

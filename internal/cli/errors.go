@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/authsync/authsync/internal/client"
+	"github.com/authsync/authsync/internal/problem"
 )
 
 // placeholder is where a command of a message has a project, whoever wrote it: the server knows the project by its id.
@@ -111,15 +112,11 @@ func refusal(refused *client.RefusedError) string {
 
 // problemOf is an error as a problem document: what the server answered, or with a code of ours. Those
 // have no status, which is one of HTTP.
-func problemOf(err error) any {
+func problemOf(err error) problem.Document {
 	if refused, ok := errors.AsType[*client.RefusedError](err); ok {
-		return refused
+		return refused.Document
 	}
-	p := struct {
-		Title  string `json:"title"`
-		Code   string `json:"code"`
-		Detail string `json:"detail"`
-	}{"Command failed", "command_failed", oneLine(words(err))}
+	p := problem.Document{Title: "Command failed", Code: "command_failed", Detail: oneLine(words(err))}
 	if isUsage(err) {
 		p.Title, p.Code = "Wrong usage", "wrong_usage"
 	}

@@ -17,8 +17,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/config"
+	"github.com/authsync/authsync/internal/problem"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/svixrelay"
 )
@@ -231,7 +231,7 @@ func typeOf(body []byte) string {
 
 // detailOf is what a refusal says.
 func detailOf(body []byte) string {
-	var refusal client.RefusedError
+	var refusal problem.Document
 	if json.Unmarshal(body, &refusal) != nil {
 		return ""
 	}

@@ -63,15 +63,7 @@ func (c *Client) URL() string { return c.url }
 // RefusedError is an answer other than 2xx. Its text is the server's message
 // about it, which is fit for a person.
 type RefusedError struct {
-	Status int    `json:"status"`
-	Title  string `json:"title"`
-	// Code names the kind of problem; see ProblemCode in docs/openapi.yaml.
-	Code     string          `json:"code"`
-	Detail   string          `json:"detail"`
-	Errors   []problem.Field `json:"errors,omitempty"`
-	Instance string          `json:"instance,omitempty"`
-	// RetryAfter is the header of that name, in seconds; empty where there was none.
-	RetryAfter string `json:"-"`
+	problem.Document
 	// elsewhere is what to do about an answer that is hardly authsync's.
 	elsewhere string
 }
@@ -80,7 +72,7 @@ func (e *RefusedError) Error() string {
 	if e.Detail == "" {
 		return fmt.Sprintf("the server answers %d %s%s", e.Status, e.Title, e.elsewhere)
 	}
-	if id, is := strings.CutPrefix(e.Instance, "urn:authsync:request:"); is && e.Status == http.StatusInternalServerError {
+	if id := e.RequestID(); id != "" && e.Status == http.StatusInternalServerError {
 		return fmt.Sprintf("%s: request %s (%d)", e.Detail, id, e.Status)
 	}
 	return fmt.Sprintf("%s (%d)", e.Detail, e.Status)
@@ -146,17 +138,7 @@ func (c *Client) send(ctx context.Context, method, address string, header http.H
 	if resp.StatusCode/100 == 2 {
 		return answer, nil
 	}
-	refused := &RefusedError{}
-	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") {
-		_ = json.Unmarshal(answer, refused) // what cannot be read leaves the status, which is enough
-	}
-	refused.Status = resp.StatusCode
-	refused.elsewhere = c.otherThan(resp)
-	refused.RetryAfter = resp.Header.Get("Retry-After")
-	if refused.Title == "" {
-		refused.Title = http.StatusText(resp.StatusCode)
-	}
-	return nil, refused
+	return nil, &RefusedError{problem.Read(resp.StatusCode, resp.Header, answer), c.otherThan(resp)}
 }
 
 // otherThan is what to do about an answer that is no problem document: it comes from a proxy, or from

@@ -67,10 +67,7 @@ func (d *Dashboard) act(do func(*visit) (done, error)) http.HandlerFunc {
 func only(need project.Role, show func(*visit) (view, error)) func(*visit) (view, error) {
 	return func(v *visit) (view, error) {
 		if !v.key.May(need) {
-			return view{}, &problemError{
-				Status: http.StatusForbidden,
-				Detail: "This page changes something, which takes a key with the role " + string(need) + "; yours has the role " + string(v.key.Role) + ".",
-			}
+			return view{}, problemOf(http.StatusForbidden, "This page changes something, which takes a key with the role "+string(need)+"; yours has the role "+string(v.key.Role)+".")
 		}
 		return show(v)
 	}
@@ -78,9 +75,9 @@ func only(need project.Role, show func(*visit) (view, error)) func(*visit) (view
 
 func unreadable(err error) error {
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		return &problemError{Status: http.StatusRequestEntityTooLarge, Detail: "What was entered is too long."}
+		return problemOf(http.StatusRequestEntityTooLarge, "What was entered is too long.")
 	}
-	return &problemError{Status: http.StatusBadRequest, Detail: "The form could not be read. Open the page again and send it once more."}
+	return problemOf(http.StatusBadRequest, "The form could not be read. Open the page again and send it once more.")
 }
 
 // entered is what was entered into a field, without spaces around it.

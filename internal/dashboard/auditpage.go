@@ -108,10 +108,7 @@ func (d *Dashboard) auditPages(routes *http.ServeMux) {
 func forAdmins(show func(*visit) (view, error)) func(*visit) (view, error) {
 	return func(v *visit) (view, error) {
 		if !v.key.May(project.Admin) {
-			return view{}, &problemError{
-				Status: http.StatusForbidden,
-				Detail: "The audit log is shown to keys with the role " + string(project.Admin) + "; yours has the role " + string(v.key.Role) + ".",
-			}
+			return view{}, problemOf(http.StatusForbidden, "The audit log is shown to keys with the role "+string(project.Admin)+"; yours has the role "+string(v.key.Role)+".")
 		}
 		return show(v)
 	}

@@ -23,14 +23,12 @@ type API interface {
 	ServeAs(w http.ResponseWriter, r *http.Request, key project.Key)
 }
 
-// problemError is a problem that the API answered with.
-type problemError struct {
-	Status int             `json:"status"`
-	Code   string          `json:"code"`
-	Detail string          `json:"detail"`
-	Errors []problem.Field `json:"errors"`
+// problemError is a problem that the API answered with, or one that the pages find.
+type problemError struct{ problem.Document }
 
-	retryAfter string
+// problemOf is a problem of the pages themselves.
+func problemOf(status int, detail string) *problemError {
+	return &problemError{problem.Document{Status: status, Detail: detail}}
 }
 
 func (p *problemError) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.Code, p.Detail) }
@@ -147,11 +145,7 @@ func (v *visit) answer(call *http.Request, body []byte) (*recorder, error) {
 	if answer.status < http.StatusBadRequest {
 		return answer, nil
 	}
-	refused := &problemError{retryAfter: answer.header.Get("Retry-After")}
-	if err := json.Unmarshal(answer.body.Bytes(), refused); err != nil {
-		return nil, fmt.Errorf("read a problem of the API: %w", err)
-	}
-	return nil, refused
+	return nil, &problemError{problem.Read(answer.status, answer.header, answer.body.Bytes())}
 }
 
 // pathOf makes a path of segments, which may be any text.

@@ -23,7 +23,7 @@ type scriptedAPI struct {
 
 func (a *scriptedAPI) ServeAs(w http.ResponseWriter, r *http.Request, _ project.Key) {
 	if r.Method == http.MethodGet && a.down {
-		problem.Write(w, r, http.StatusServiceUnavailable, "", "not now")
+		problem.Write(w, r, http.StatusServiceUnavailable, "not now")
 		return
 	}
 	if r.Method == http.MethodGet {
@@ -35,7 +35,7 @@ func (a *scriptedAPI) ServeAs(w http.ResponseWriter, r *http.Request, _ project.
 }
 
 func isAtWork(w http.ResponseWriter, r *http.Request) {
-	problem.Write(w, r, http.StatusConflict, "", "send it again", problem.Code("idempotency_key_in_use"))
+	problem.Write(w, r, http.StatusConflict, "send it again", problem.Code("idempotency_key_in_use"))
 }
 
 func makesKey(w http.ResponseWriter, _ *http.Request) {
@@ -92,7 +92,7 @@ func TestAFormIsWorkedToItsEndWithoutItsBrowser(t *testing.T) {
 func TestAFormOfUnknownEffectIsNotOfferedAgain(t *testing.T) {
 	t.Parallel()
 	b := setupWith(t, "", &scriptedAPI{attempts: []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
-		problem.Write(w, r, http.StatusConflict, "", "Look with GET", problem.Code("idempotency_outcome_unknown"))
+		problem.Write(w, r, http.StatusConflict, "Look with GET", problem.Code("idempotency_outcome_unknown"))
 	}}})
 	w := b.sendKeyForm(t.Context(), b.session(t))
 	require.Equal(t, http.StatusConflict, w.Code)

@@ -18,9 +18,7 @@ type cloneForm struct {
 func ofAllProjects(show func(*visit) (view, error)) func(*visit) (view, error) {
 	return func(v *visit) (view, error) {
 		if v.key.ProjectID != nil {
-			return view{}, &problemError{
-				Status: http.StatusForbidden, Detail: "A clone reads one project and writes to another, which takes a key for all projects; yours is limited to one.",
-			}
+			return view{}, problemOf(http.StatusForbidden, "A clone reads one project and writes to another, which takes a key for all projects; yours is limited to one.")
 		}
 		return show(v)
 	}

@@ -170,7 +170,7 @@ func sameOrigin(publicURL string) (*http.CrossOriginProtection, error) {
 		}
 	}
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		problem.Write(w, r, http.StatusForbidden, "", "the request comes from a page of another site, which may change nothing here; "+
+		problem.Write(w, r, http.StatusForbidden, "the request comes from a page of another site, which may change nothing here; "+
 			"behind a proxy, set AUTHSYNC_PUBLIC_URL to the address that people open")
 	}))
 	return protection, nil

@@ -119,7 +119,7 @@ func plain(n *yaml.Node) {
 func definitionEntered(v *visit) (json.RawMessage, error) {
 	compiled, err := custom.ReadFile("line", []byte(v.form.Get("definition")))
 	if err != nil {
-		return nil, &problemError{Status: http.StatusUnprocessableEntity, Detail: strings.TrimSpace(err.Error())}
+		return nil, problemOf(http.StatusUnprocessableEntity, strings.TrimSpace(err.Error()))
 	}
 	return json.Marshal(compiled.Definition)
 }
@@ -160,7 +160,7 @@ func (d *Dashboard) previewDefinition(v *visit, providerName string) (done, erro
 func nameProvider(v *visit) (view, error) {
 	name, err := provider.ParseName(provider.CustomPrefix + strings.TrimPrefix(strings.TrimSpace(v.URL.Query().Get("name")), provider.CustomPrefix))
 	if err != nil {
-		return view{}, &problemError{Status: http.StatusUnprocessableEntity, Detail: err.Error()}
+		return view{}, problemOf(http.StatusUnprocessableEntity, err.Error())
 	}
 	return view{redirect: pathOf("projects", v.project.ID, "integrations", name)}, nil
 }

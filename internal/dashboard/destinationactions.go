@@ -39,8 +39,8 @@ func previewDestination(v *visit) (view, error) {
 		case ok:
 			data.Fault, shown.status = invalid, invalid.Status
 		case isNotFound(err):
-			data.Fault = &problemError{Detail: "The mirror has no such record, or no change of it is left in the change feed."}
-			shown.status = http.StatusNotFound
+			data.Fault = problemOf(http.StatusNotFound, "The mirror has no such record, or no change of it is left in the change feed.")
+			shown.status = data.Fault.Status
 		case err != nil:
 			return view{}, err
 		default:

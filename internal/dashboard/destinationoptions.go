@@ -41,7 +41,7 @@ func cleanText(entered string) string {
 // wrongEntry is a problem with what was entered that the API would not find.
 func wrongEntry(field, format string, args ...any) *problemError {
 	detail := fmt.Sprintf(format, args...)
-	return &problemError{Status: http.StatusUnprocessableEntity, Detail: detail, Errors: []problem.Field{{Field: field, Detail: detail}}}
+	return &problemError{problem.Document{Status: http.StatusUnprocessableEntity, Detail: detail, Errors: []problem.Field{{Field: field, Detail: detail}}}}
 }
 
 // optionsOf makes a destination's options of what was entered. An option that is not given is null, so that a change

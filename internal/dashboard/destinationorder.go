@@ -63,7 +63,7 @@ func chooseType(v *visit) (view, error) {
 	}
 	t, known := typeOf(given.Get("type"))
 	if !known {
-		return view{}, &problemError{Status: http.StatusNotFound, Detail: "There is no such type of destinations."}
+		return view{}, problemOf(http.StatusNotFound, "There is no such type of destinations.")
 	}
 	form := url.Values{"event_types": {destination.AllOf(record.User)}, "since": {"now"}}
 	if err := t.enter(form, json.RawMessage("{}")); err != nil {
@@ -90,7 +90,7 @@ func formView(f destinationForm, title string, fault *problemError) view {
 func (d *Dashboard) createDestination(v *visit) (done, error) {
 	t, known := typeOf(v.form.Get("type"))
 	if !known {
-		return done{}, &problemError{Status: http.StatusUnprocessableEntity, Detail: "There is no such type of destinations."}
+		return done{}, problemOf(http.StatusUnprocessableEntity, "There is no such type of destinations.")
 	}
 	if v.entered("do") == "preview" {
 		return t.draftPage(v, nil, func(fault *problemError) view { return createView(v, &t, v.form, fault) })

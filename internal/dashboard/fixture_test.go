@@ -128,7 +128,7 @@ func noBearer(func(http.ResponseWriter, *http.Request, project.Key)) http.Handle
 type noAPI struct{}
 
 func (noAPI) ServeAs(w http.ResponseWriter, r *http.Request, _ project.Key) {
-	problem.Write(w, r, http.StatusNotFound, "", "nothing is here")
+	problem.Write(w, r, http.StatusNotFound, "nothing is here")
 }
 
 // request is what a browser sends.

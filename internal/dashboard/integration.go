@@ -71,7 +71,7 @@ func (d *Dashboard) showIntegration(v *visit) (view, error) {
 func (d *Dashboard) integrationView(v *visit, data integrationData) (view, error) {
 	name, err := provider.ParseName(v.PathValue("provider"))
 	if err != nil {
-		return view{}, &problemError{Status: http.StatusNotFound, Detail: err.Error()}
+		return view{}, problemOf(http.StatusNotFound, err.Error())
 	}
 	data.Provider, data.Setup = name, setupOf(name)
 	shown := view{template: "integration", title: provider.Title(name) + " of " + v.project.Name, section: "overview"}

@@ -38,7 +38,7 @@ type integrationOrder struct {
 func (d *Dashboard) putIntegration(v *visit) (done, error) {
 	name, err := provider.ParseName(v.PathValue("provider"))
 	if err != nil {
-		return done{}, &problemError{Status: http.StatusNotFound, Detail: err.Error()}
+		return done{}, problemOf(http.StatusNotFound, err.Error())
 	}
 	isOwn := strings.HasPrefix(name, provider.CustomPrefix)
 	if isOwn && v.entered("do") == "preview" {
@@ -73,7 +73,7 @@ func (d *Dashboard) putIntegration(v *visit) (done, error) {
 		order.Options, err = optionsOrder(v)
 		notice = "The options are stored."
 	default:
-		err = &problemError{Status: http.StatusBadRequest, Detail: "This form is not known. Open the page again."}
+		err = problemOf(http.StatusBadRequest, "This form is not known. Open the page again.")
 	}
 	var stored wire.Integration
 	if err == nil {
@@ -154,9 +154,7 @@ func newestOrder(v *visit) (credentials map[string]any, err error) {
 		return nil, err
 	}
 	if len(stored.Secrets) > 0 && stored.Secrets[0].Name != v.entered("newest") {
-		return nil, &problemError{
-			Status: http.StatusConflict, Detail: "Another secret was stored meanwhile, so that the newest is another one. Nothing was changed: look again which is used.",
-		}
+		return nil, problemOf(http.StatusConflict, "Another secret was stored meanwhile, so that the newest is another one. Nothing was changed: look again which is used.")
 	}
 	return map[string]any{signingSecret: map[string]any{"keep": 1}}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/pgdb"
@@ -24,7 +25,12 @@ const (
 // pagePolicy allows the style, the icon and the script that are files of ours, and forms that lead here.
 const pagePolicy = "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-const databaseAway = "authsync’s own database cannot be reached now; try again in a few seconds."
+// databaseAway is the problem of pages that need the control database.
+func databaseAway() *problemError {
+	p := problemOf(http.StatusServiceUnavailable, "authsync’s own database cannot be reached now; try again in a few seconds.")
+	problem.RetryAfter(5 * time.Second)(&p.Document)
+	return p
+}
 
 // switchable is how many projects the navigation lists; all are on the home page.
 const switchable = 20
@@ -121,12 +127,12 @@ func (d *Dashboard) enter(w http.ResponseWriter, r *http.Request) (key project.K
 	case err == nil:
 		return key, true
 	case isOver(err) && isLook(r):
-		problem.Write(w, r, http.StatusUnauthorized, "", "nobody is signed in any more")
+		problem.Write(w, r, http.StatusUnauthorized, "nobody is signed in any more")
 	case isOver(err):
 		http.Redirect(w, r, signInFor(r), http.StatusSeeOther) //nolint:gosec // a path of ours, see signInFor
 	default:
 		d.config.Log.LogAttrs(r.Context(), troubleLevel(r, err), "session_not_checked", about(r, err)...)
-		err = &problemError{Status: http.StatusServiceUnavailable, retryAfter: "5", Detail: databaseAway}
+		err = databaseAway()
 		d.write(w, r, d.faultView(w, r, err), shell{})
 	}
 	return key, false
@@ -177,13 +183,13 @@ func (d *Dashboard) faultView(w http.ResponseWriter, r *http.Request, err error)
 	switch {
 	case errors.As(err, &known):
 	case pgdb.Unavailable(err):
-		known = &problemError{Status: http.StatusServiceUnavailable, retryAfter: "5", Detail: databaseAway}
+		known = databaseAway()
 	default:
-		known = &problemError{Status: http.StatusInternalServerError, Detail: "The log has the cause, under the id of this request."}
+		known = problemOf(http.StatusInternalServerError, "The log has the cause, under the id of this request.")
 		d.config.Log.LogAttrs(r.Context(), troubleLevel(r, err), "page_not_made", about(r, err)...)
 	}
-	if known.retryAfter != "" {
-		w.Header().Set("Retry-After", known.retryAfter)
+	if known.RetryAfter != "" {
+		w.Header().Set("Retry-After", known.RetryAfter)
 	}
 	shown := fault{Detail: known.Detail, RequestID: problem.RequestID(r.Context()), DatabaseAway: known.Code == "project_database_unavailable"}
 	if r.Method == http.MethodPost {
@@ -217,7 +223,7 @@ func (d *Dashboard) write(w http.ResponseWriter, r *http.Request, shown view, ar
 	var page bytes.Buffer
 	if err := templates[shown.template].ExecuteTemplate(&page, "layout", around); err != nil { // a bug in the template
 		d.config.Log.LogAttrs(r.Context(), troubleLevel(r, err), "page_not_made", about(r, err)...)
-		problem.Write(w, r, http.StatusInternalServerError, "", "the page could not be made; the log says why")
+		problem.Write(w, r, http.StatusInternalServerError, "the page could not be made; the log says why")
 		return
 	}
 	w.Header().Set("Content-Security-Policy", pagePolicy)
@@ -230,7 +236,7 @@ func (d *Dashboard) write(w http.ResponseWriter, r *http.Request, shown view, ar
 
 // notAPage is for paths without a page.
 func notAPage(*visit) (view, error) {
-	return view{}, &problemError{Status: http.StatusNotFound, Detail: "There is no page at this address."}
+	return view{}, problemOf(http.StatusNotFound, "There is no page at this address.")
 }
 
 // nothingHere answers requests that no other route takes, with a problem: their senders are hardly people.
@@ -249,12 +255,12 @@ func nothingHere(routes *http.ServeMux) http.HandlerFunc {
 			return
 		}
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		problem.Write(w, r, http.StatusMethodNotAllowed, "", r.Method+" is no method of this path: it takes "+strings.Join(allowed, ", "))
+		problem.Write(w, r, http.StatusMethodNotAllowed, r.Method+" is no method of this path: it takes "+strings.Join(allowed, ", "))
 	}
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
-	problem.Write(w, r, http.StatusNotFound, "", "there is nothing at this path: GET / leads to the pages there are")
+	problem.Write(w, r, http.StatusNotFound, "there is nothing at this path: GET / leads to the pages there are")
 }
 
 // signInFor is the sign-in that leads back to the page asked for, or to the page with the form that was sent.

@@ -91,9 +91,7 @@ func updateRetention(v *visit) (done, error) {
 		}
 		n, err := strconv.Atoi(entered)
 		if err != nil {
-			return done{}, &problemError{
-				Status: http.StatusUnprocessableEntity, Detail: "Nothing was changed: days to keep must be whole numbers.",
-			}
+			return done{}, problemOf(http.StatusUnprocessableEntity, "Nothing was changed: days to keep must be whole numbers.")
 		}
 		days[string(part)] = n
 	}
@@ -103,9 +101,7 @@ func updateRetention(v *visit) (done, error) {
 
 func deleteProject(v *visit) (done, error) {
 	if v.entered("name") != v.project.Name {
-		return done{}, &problemError{
-			Status: http.StatusUnprocessableEntity, Detail: "Nothing was deleted: to delete the project, enter its name, " + v.project.Name + ".",
-		}
+		return done{}, problemOf(http.StatusUnprocessableEntity, "Nothing was deleted: to delete the project, enter its name, "+v.project.Name+".")
 	}
 	_, err := send[any](v, http.MethodDelete, nil, "projects", v.project.ID)
 	return done{page: "/", notice: "Project " + v.project.Name + " is deleted. Its mirror stays in its database."}, err

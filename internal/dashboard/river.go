@@ -58,27 +58,25 @@ func (d *Dashboard) riverUI(w http.ResponseWriter, r *http.Request) {
 	case err == nil && key.ProjectID != nil && isPage(r):
 		d.serve(w, &visit{Request: r, api: d.config.API, key: key}, notWithThisKey) //nolint:contextcheck // the visit is the request
 	case err == nil && key.ProjectID != nil:
-		problem.Write(w, r, http.StatusForbidden, "", "River UI shows the jobs of all projects: sign in with a key that is not limited to one")
+		problem.Write(w, r, http.StatusForbidden, "River UI shows the jobs of all projects: sign in with a key that is not limited to one")
 	case err == nil:
 		d.serveRiver(w, r, key)
 	case !isOver(err):
 		d.config.Log.LogAttrs(r.Context(), troubleLevel(r, err), "session_not_checked", about(r, err)...)
-		problem.Write(w, r, http.StatusServiceUnavailable, "", "authsync's own database cannot be asked now; try again in a few seconds",
+		problem.Write(w, r, http.StatusServiceUnavailable, "authsync's own database cannot be asked now; try again in a few seconds",
 			problem.RetryAfter(5*time.Second))
 	case isPage(r):
 		http.Redirect(w, r, signInFor(r), http.StatusSeeOther) //nolint:gosec // a path of ours, see signInFor
 	default:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="authsync"`)
-		problem.Write(w, r, http.StatusUnauthorized, "", "nobody is signed in, or no longer: sign in at "+SignInPath+
+		problem.Write(w, r, http.StatusUnauthorized, "nobody is signed in, or no longer: sign in at "+SignInPath+
 			", or send the header Authorization: Bearer capy_live_… with a key that is not limited to a project")
 	}
 }
 
 // notWithThisKey is in place of River UI's pages for keys that are limited to a project.
 func notWithThisKey(*visit) (view, error) {
-	return view{}, &problemError{
-		Status: http.StatusForbidden, Detail: "Jobs are those of all projects, and this key is limited to one. Sign in with a key that is not limited.",
-	}
+	return view{}, problemOf(http.StatusForbidden, "Jobs are those of all projects, and this key is limited to one. Sign in with a key that is not limited.")
 }
 
 // isPage reports whether a browser opens a page, as opposed to a script calling River UI's API.
@@ -100,7 +98,7 @@ func (d *Dashboard) serveRiver(w http.ResponseWriter, r *http.Request, key proje
 		if !key.May(project.Operator) {
 			d.config.Log.LogAttrs(r.Context(), level, "river_ui_call_refused", attrs...)
 			d.refused(r, &key, riverAction(r).Name, http.StatusForbidden, "insufficient_role")
-			problem.Write(w, r, http.StatusForbidden, "", fmt.Sprintf("this key has the role %s, and River UI needs %s to change anything: "+
+			problem.Write(w, r, http.StatusForbidden, fmt.Sprintf("this key has the role %s, and River UI needs %s to change anything: "+
 				"sign in with a key of that role", key.Role, project.Operator), problem.Code("insufficient_role"))
 			return
 		}
@@ -114,7 +112,7 @@ func (d *Dashboard) serveRiver(w http.ResponseWriter, r *http.Request, key proje
 	id, err := d.config.Audit.Begin(r.Context(), d.origin(r, &key), riverAction(r))
 	if err != nil {
 		d.config.Log.LogAttrs(r.Context(), troubleLevel(r, err), "river_ui_call_not_recorded", about(r, err)...)
-		problem.Write(w, r, http.StatusServiceUnavailable, "", "authsync's own database cannot be asked now; try again in a few seconds",
+		problem.Write(w, r, http.StatusServiceUnavailable, "authsync's own database cannot be asked now; try again in a few seconds",
 			problem.RetryAfter(5*time.Second))
 		return
 	}

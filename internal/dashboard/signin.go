@@ -146,7 +146,7 @@ func (d *Dashboard) writeSignIn(w http.ResponseWriter, r *http.Request, status i
 	var page bytes.Buffer
 	if err := signInPage.Execute(&page, view); err != nil { // a bug in the template
 		d.config.Log.LogAttrs(r.Context(), troubleLevel(r, err), "page_not_made", about(r, err)...)
-		problem.Write(w, r, http.StatusInternalServerError, "", "the page could not be made; the log says why")
+		problem.Write(w, r, http.StatusInternalServerError, "the page could not be made; the log says why")
 		return
 	}
 	w.Header().Set("Content-Security-Policy", signInPolicy)

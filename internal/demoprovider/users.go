@@ -85,5 +85,5 @@ func answer(w http.ResponseWriter, r *http.Request, body any, err error) {
 }
 
 func refuse(w http.ResponseWriter, r *http.Request, status int, detail string) {
-	problem.Write(w, r, status, "", detail)
+	problem.Write(w, r, status, detail)
 }

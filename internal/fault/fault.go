@@ -59,7 +59,8 @@ const (
 	Unavailable Code = "unavailable"
 )
 
-// Error is an error with a code.
+// Error is an error with a code. api.failure stands beside it: that is an answer of HTTP, and says where in a request
+// each of the wrong values is, which the domain cannot know.
 type Error struct {
 	Code Code
 	// Message says to a person what is wrong and what to do. It never holds a secret.

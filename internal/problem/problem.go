@@ -1,32 +1,58 @@
-// Package problem writes the error answers of every HTTP handler, as RFC 9457
-// application/problem+json, and gives requests the id by which an answer is
-// found again in the log. The receiver and the management API use it.
+// Package problem has the error answers of every HTTP handler, RFC 9457
+// application/problem+json, as they are written and as they are read, and gives
+// requests the id by which an answer is found again in the log.
 package problem
 
 import (
 	"encoding/json"
-	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
 // ContentType is the media type of a problem document.
 const ContentType = "application/problem+json"
 
-// Option adds to a problem document or its headers.
-type Option func(document map[string]any, h http.Header)
-
-// RetryAfter tells the sender when to try again; less than a second becomes one.
-func RetryAfter(d time.Duration) Option {
-	return func(_ map[string]any, h http.Header) {
-		h.Set("Retry-After", strconv.Itoa(max(1, int(d/time.Second))))
-	}
+// Document is a problem document, for who writes one and who reads one.
+//
+// The type is left out, which by RFC 9457 means about:blank: programs go by the code.
+type Document struct {
+	// Code names the kind of problem, for programs: snake_case, and stable, other than the detail.
+	Code string `json:"code"`
+	// Detail is for a person: what was wrong and what to do.
+	Detail string `json:"detail"`
+	// Errors says which of the things sent are wrong.
+	Errors []Field `json:"errors,omitempty"`
+	// Instance names the request, as in the log: requestURN and its id.
+	Instance string `json:"instance,omitempty"`
+	// Status is that of the answer; 0 of a problem that is no answer.
+	Status int    `json:"status,omitempty"`
+	Title  string `json:"title"`
+	// RetryAfter is the header of that name; empty: there is none.
+	RetryAfter string `json:"-"`
 }
 
-// Code names the kind of problem, for programs: snake_case, and stable, other than the
-// detail. Without it the status chooses one; see codeOf.
-func Code(code string) Option { return With("code", code) }
+const requestURN = "urn:authsync:request:"
+
+// RequestID is the id of the request that was answered; empty if it is not known.
+func (d *Document) RequestID() string {
+	if id, is := strings.CutPrefix(d.Instance, requestURN); is {
+		return id
+	}
+	return ""
+}
+
+// Option adds to a problem document.
+type Option func(*Document)
+
+// RetryAfter tells the sender when to try again; less than a second becomes one.
+func RetryAfter(after time.Duration) Option {
+	return func(d *Document) { d.RetryAfter = strconv.Itoa(max(1, int(after/time.Second))) }
+}
+
+// Code is the document's code. Without it the status chooses one; see codeOf.
+func Code(code string) Option { return func(d *Document) { d.Code = code } }
 
 // Field is what is wrong with one thing that was sent.
 type Field struct {
@@ -48,45 +74,41 @@ const (
 	Invalid   = "invalid"    // of the right type, but not a value that it takes
 )
 
-// Errors says which of the things sent are wrong.
-func Errors(fields ...Field) Option {
-	return func(document map[string]any, _ http.Header) {
-		if len(fields) > 0 {
-			document["errors"] = fields
-		}
-	}
-}
-
-// With adds a member of its own to the document, for programs to read.
-func With(key string, value any) Option {
-	return func(document map[string]any, _ http.Header) { document[key] = value }
-}
-
-// Write answers with a problem document. An empty title becomes the phrase of
-// the status. The detail is for a person: what was wrong and what to do. The
-// instance is the id of the request, as in the log.
-//
-// The type is left out, which by RFC 9457 means about:blank: programs go by the code.
-func Write(w http.ResponseWriter, r *http.Request, status int, title, detail string, opts ...Option) {
-	if title == "" {
-		title = http.StatusText(status)
-	}
-	document := map[string]any{"code": codeOf(status)}
+// Write answers with a problem document.
+func Write(w http.ResponseWriter, r *http.Request, status int, detail string, opts ...Option) {
+	d := Document{Status: status, Code: codeOf(status), Detail: detail}
 	for _, opt := range opts {
-		opt(document, w.Header())
+		opt(&d)
 	}
-	maps.Copy(document, map[string]any{"title": title, "status": status, "detail": detail})
+	d.Write(w, r)
+}
+
+// Write answers with the document. The title becomes the phrase of the status, the instance the id of the request.
+func (d Document) Write(w http.ResponseWriter, r *http.Request) {
+	d.Title = http.StatusText(d.Status)
 	if id := RequestID(r.Context()); id != "" {
-		document["instance"] = "urn:authsync:request:" + id
+		d.Instance = requestURN + id
 	}
-	body, err := json.Marshal(document)
-	if err != nil { // only a value of With can do that; the rest still tells
-		body = []byte(`{"status":` + strconv.Itoa(status) + `}`)
-	}
+	body, _ := json.Marshal(d) //nolint:errchkjson // texts and a number
 	w.Header().Set("Content-Type", ContentType)
 	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
+	if d.RetryAfter != "" {
+		w.Header().Set("Retry-After", d.RetryAfter)
+	}
+	w.WriteHeader(d.Status)
 	_, _ = w.Write(append(body, '\n')) // the sender may be gone; there is nobody to tell
+}
+
+// Read reads the document of an answer. Where there is none, as in one of a proxy, the status has to be enough.
+func Read(status int, h http.Header, body []byte) (d Document) {
+	if strings.HasPrefix(h.Get("Content-Type"), ContentType) {
+		_ = json.Unmarshal(body, &d)
+	}
+	d.Status, d.RetryAfter = status, h.Get("Retry-After")
+	if d.Title == "" {
+		d.Title = http.StatusText(status)
+	}
+	return d
 }
 
 // codeOf is the code of a status where nobody says more.

@@ -1,7 +1,6 @@
 package problem_test
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,8 +17,8 @@ func TestProblemIsADocumentOfRFC9457(t *testing.T) {
 	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 
 	handler := problem.WithRequestID(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		problem.Write(w, r, http.StatusServiceUnavailable, "", "the database is unavailable; try again",
-			problem.RetryAfter(1500*time.Millisecond), problem.With("project", "demo"))
+		problem.Write(w, r, http.StatusServiceUnavailable, "the database is unavailable; try again",
+			problem.RetryAfter(1500*time.Millisecond))
 	}))
 	r.Header.Set("X-Request-Id", "abc-1.2_3")
 	handler.ServeHTTP(w, r)
@@ -31,23 +30,28 @@ func TestProblemIsADocumentOfRFC9457(t *testing.T) {
 	require.Equal(t, "abc-1.2_3", w.Header().Get("X-Request-Id"))
 	require.JSONEq(t, `{
 		"title": "Service Unavailable", "status": 503, "code": "unavailable", "detail": "the database is unavailable; try again",
-		"instance": "urn:authsync:request:abc-1.2_3", "project": "demo"
+		"instance": "urn:authsync:request:abc-1.2_3"
 	}`, w.Body.String())
 }
 
 func TestProblemNamesItsKindAndTheFieldsThatAreWrong(t *testing.T) {
 	t.Parallel()
 	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", http.NoBody)
-	problem.Write(w, r, http.StatusUnprocessableEntity, "", "two are wrong", problem.Code("of_a_kind"), problem.Errors(
-		problem.Field{In: "body", Field: "options.url", Code: problem.Missing, Detail: "give it"},
-		problem.Field{In: "query", Field: "limit", Code: problem.WrongType, Detail: "a number"},
-	))
+	given := problem.Document{Status: http.StatusUnprocessableEntity, Code: "of_a_kind", Detail: "two are wrong", Errors: []problem.Field{
+		{In: "body", Field: "options.url", Code: problem.Missing, Detail: "give it"},
+		{In: "query", Field: "limit", Code: problem.WrongType, Detail: "a number"},
+	}}
+	given.Write(w, r)
 	require.JSONEq(t, `{"title": "Unprocessable Entity", "status": 422, "code": "of_a_kind", "detail": "two are wrong", "errors": [
 		{"in": "body", "field": "options.url", "code": "missing", "detail": "give it"},
 		{"in": "query", "field": "limit", "code": "wrong_type", "detail": "a number"}]}`, w.Body.String())
 
+	read := problem.Read(w.Code, w.Header(), w.Body.Bytes())
+	given.Title = "Unprocessable Entity"
+	require.Equal(t, given, read, "who reads it has what was written")
+
 	w = httptest.NewRecorder()
-	problem.Write(w, r, http.StatusTeapot, "", "short", problem.Errors())
+	problem.Write(w, r, http.StatusTeapot, "short")
 	require.JSONEq(t, `{"title": "I'm a teapot", "status": 418, "code": "internal_error", "detail": "short"}`, w.Body.String())
 }
 
@@ -90,7 +94,7 @@ func TestNestedHandlersSeeOneRequestID(t *testing.T) {
 	var outer, inner string
 	innermost := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		inner = problem.RequestID(r.Context())
-		problem.Write(w, r, http.StatusNotFound, "No such project", "there is none")
+		problem.Write(w, r, http.StatusNotFound, "there is none")
 	})
 	problem.WithRequestID(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		outer = problem.RequestID(r.Context())
@@ -99,11 +103,7 @@ func TestNestedHandlersSeeOneRequestID(t *testing.T) {
 
 	require.NotEmpty(t, outer)
 	require.Equal(t, outer, inner)
-	var document struct {
-		Title    string `json:"title"`
-		Instance string `json:"instance"`
-	}
-	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &document))
-	require.Equal(t, "No such project", document.Title)
-	require.Equal(t, "urn:authsync:request:"+outer, document.Instance)
+	document := problem.Read(w.Code, w.Header(), w.Body.Bytes())
+	require.Equal(t, "there is none", document.Detail)
+	require.Equal(t, outer, document.RequestID())
 }

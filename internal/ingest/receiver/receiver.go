@@ -378,7 +378,7 @@ func (d *request) write(a answer) {
 	if a.closes {
 		d.w.Header().Set("Connection", "close")
 	}
-	problem.Write(d.w, d.r, a.status, "", a.detail, options...)
+	problem.Write(d.w, d.r, a.status, a.detail, options...)
 }
 
 // capital capitalizes the first letter of an error's text.
