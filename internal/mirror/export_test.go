@@ -16,7 +16,6 @@ const (
 	OrganizationsOf = organizationsOf
 	SelectChanges   = selectChanges
 	SelectOpen      = selectOpen
-	SelectUser      = selectUser
 	SelectUsers     = selectUsers
 	SelectByEmail   = selectUsersByEmail
 	Planned         = planned

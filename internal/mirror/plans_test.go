@@ -200,7 +200,6 @@ func hot() map[string]func(t *testing.T, tx pgx.Tx) {
 		"Named users":    named(users, "Ada"),
 		"Named by last":  named(users, "Love"),
 		"Named orgs":     named(organizations, "na"),
-		"User":           run(mirror.SelectUser, mirror.Planned, "user-7"),
 		"List":           inOrder(mirror.SelectUsers, "user-3", planItems),
 		"ListByEmail":    inOrder(mirror.SelectByEmail, "", planItems, "7@example.com"),
 		"OpenFindings":   run(mirror.SelectOpen, mirror.Planned, projectID(), "auth0", "user", true, true, planItems),

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/pgdb"
+	"github.com/authsync/authsync/internal/record"
 	"github.com/authsync/authsync/internal/tenantdb"
 )
 
@@ -59,14 +60,14 @@ func (t *tenant) rehearse(ctx context.Context, events []Event) (r Rehearsal, err
 	if len(events) == 0 {
 		return r, nil
 	}
-	user, err := collectOne[User](ctx, tx, selectUser, events[len(events)-1].UserID)
+	users, _ := record.Of(record.User)
+	err = tx.QueryRow(ctx, selectRecord(users), events[len(events)-1].UserID).Scan(&r.User)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return r, nil
 	}
 	if err != nil {
 		return r, fmt.Errorf("read the user: %w", err)
 	}
-	r.User = &user
 	return r, nil
 }
 

@@ -80,25 +80,18 @@ const (
 // made while they were empty.
 const planned = pgx.QueryExecModeExec
 
-const (
-	selectUser = `
-		SELECT id, email, first_name, last_name, username, image_url, created_at, updated_at,
-		       last_sign_in_at, deleted_at, raw, provider, last_event_processed, placeholder_since
-		FROM capydb_auth.users WHERE id = $1`
-
-	// By all columns of the index, so that no plan can walk through the feed by id.
-	selectChanges = `
-		SELECT u.id, u.kind, u.changed, u.before, u.after, u.provider, u.event_id, u.event_at, u.changed_at
-		FROM (
-			SELECT c.id
-			FROM capydb_auth.changes AS c
-			WHERE (c.record_id, c.record_type, c.id) >= ($2, $1, 0) AND (c.record_id, c.record_type, c.id) < ($2, $1, $3)
-			ORDER BY c.record_id DESC, c.record_type DESC, c.id DESC
-			LIMIT $4
-		) AS c
-		CROSS JOIN LATERAL (SELECT i.* FROM capydb_auth.record_changes AS i WHERE i.id >= c.id AND i.id <= c.id ORDER BY i.id LIMIT 1) AS u
-		ORDER BY u.id DESC`
-)
+// By all columns of the index, so that no plan can walk through the feed by id.
+const selectChanges = `
+	SELECT u.id, u.kind, u.changed, u.before, u.after, u.provider, u.event_id, u.event_at, u.changed_at
+	FROM (
+		SELECT c.id
+		FROM capydb_auth.changes AS c
+		WHERE (c.record_id, c.record_type, c.id) >= ($2, $1, 0) AND (c.record_id, c.record_type, c.id) < ($2, $1, $3)
+		ORDER BY c.record_id DESC, c.record_type DESC, c.id DESC
+		LIMIT $4
+	) AS c
+	CROSS JOIN LATERAL (SELECT i.* FROM capydb_auth.record_changes AS i WHERE i.id >= c.id AND i.id <= c.id ORDER BY i.id LIMIT 1) AS u
+	ORDER BY u.id DESC`
 
 // History reads a user as RecordHistory does. It returns ErrNoRecord where the mirror has no such user.
 func (m *Mirrors) History(ctx context.Context, projectID uuid.UUID, userID string, before int64) (History, error) {
@@ -169,13 +162,4 @@ func collect[T any](ctx context.Context, tx querier, query string, args ...any) 
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByName[T])
-}
-
-func collectOne[T any](ctx context.Context, tx pgx.Tx, query string, args ...any) (T, error) {
-	rows, err := tx.Query(ctx, query, args...)
-	if err != nil {
-		var none T
-		return none, err
-	}
-	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[T])
 }

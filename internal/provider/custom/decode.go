@@ -148,17 +148,16 @@ func (c *Compiled) change(
 	}
 	values := new(payload.Values)
 	for name, found := range m.Fields {
-		field := fieldNames()[name]
 		value, trouble := found.value(name)
 		switch {
-		case trouble == "" && isTime(field):
+		case trouble == "" && isTime(name):
 			value = timeIn(value, c.TimeUnit)
 		case trouble != "" && isKey(kind.record, name):
 			problem = where + "." + trouble
 		case trouble != "":
 			change.Note(trouble + ": it is left as it was")
 		}
-		values[field] = value
+		values[fieldNames()[name]] = value
 	}
 	if problem != "" {
 		if kind.record != record.User {

@@ -71,33 +71,28 @@ func fieldNames() map[string]payload.Field {
 }
 
 // fieldsOf are the fields that a record type takes, in the sequence in which their problems are noted; those without which
-// its record is not known come first, and required is how many they are.
+// its record is not known come first, and required is how many they are. They are the columns, except for raw; of a user,
+// full_name as well; and updated_at also where it is no column, as the version.
 func fieldsOf(t record.Type) (fields []string, required int) {
-	switch t {
-	case record.User:
-		return []string{
-			"id", "email", "first_name", "last_name", "full_name", "username", "image_url",
-			"created_at", "updated_at", "last_sign_in_at", "deleted_at",
-		}, 1
-	case record.Organization:
-		return []string{"id", "name", "slug", "image_url", "created_at", "updated_at", "deleted_at"}, 1
-	case record.Membership:
-		return []string{"organization_id", "user_id", "id", "role", "roles", "permissions", "created_at", "updated_at", "deleted_at"}, 2
-	case record.Invitation:
-		return []string{"id", "organization_id", "email", "role", "status", "expires_at", "created_at", "updated_at", "deleted_at"}, 1
-	case record.Session:
-		return []string{"id", "user_id", "status", "created_at", "last_active_at", "expires_at", "updated_at", "deleted_at"}, 1
-	default:
-		return nil, 0
+	d, _ := record.Of(t)
+	fields = slices.Clone(d.Key)
+	for _, c := range d.Columns {
+		switch {
+		case c == record.Raw:
+			continue
+		case c == record.DeletedAt && !d.Has(string(record.UpdatedAt)):
+			fields = append(fields, string(record.UpdatedAt))
+		}
+		fields = append(fields, string(c))
+		if c == record.LastName {
+			fields = append(fields, "full_name")
+		}
 	}
+	return fields, len(d.Key)
 }
 
 // isTime reports whether a field is a time.
-func isTime(f payload.Field) bool {
-	return slices.Contains([]payload.Field{
-		payload.CreatedAt, payload.UpdatedAt, payload.LastSignInAt, payload.LastActiveAt, payload.ExpiresAt, payload.DeletedAt,
-	}, f)
-}
+func isTime(name string) bool { return record.Column(name).SQLType() == "timestamptz" }
 
 // meaning is what an event type means: a kind of change of a record type.
 type meaning struct {

@@ -152,5 +152,5 @@ type mapped struct {
 // fieldsFor are the keys of the fields that are mapped, for a type.
 func fieldsFor(t record.Type, expressions map[string]string) []string {
 	all, _ := fieldsOf(t)
-	return slices.DeleteFunc(slices.Clone(all), func(name string) bool { return strings.TrimSpace(expressions[name]) == "" })
+	return slices.DeleteFunc(all, func(name string) bool { return strings.TrimSpace(expressions[name]) == "" })
 }
