@@ -32,17 +32,17 @@ const Prefix = "/api/capydb/v1"
 
 // Config is what the API needs; all of it but PublicURL, Pruning, Repair and Address must be given.
 type Config struct {
-	Store     *project.Store
-	Events    Events
-	Users     Users
-	Records   Records
-	Grants    Grants
-	Backfills Backfills
-	Refresher Refresher
-	Erasures  Erasures
-	Accounts  source.Accounts
-	Outbox    Outbox
-	Webhooks  Webhooks
+	Store      *project.Store
+	Events     Events
+	Users      Users
+	Records    Records
+	Grants     Grants
+	Backfills  Backfills
+	Refresher  Refresher
+	Erasures   Erasures
+	Accounts   source.Accounts
+	Deliveries Deliveries
+	Webhooks   Webhooks
 	// Pruning gives how the last pruning of a project's mirror went, nil if there was none; nil: nobody knows of any.
 	Pruning func(ctx context.Context, projectID uuid.UUID) (*prune.State, error)
 	// Repair gives the newest repair of a project's mirror, nil if there was none; nil: nobody knows of any.
@@ -82,9 +82,9 @@ type API struct {
 // unknown ones included; the receiver's path must be routed elsewhere before.
 func New(c Config) (*API, error) {
 	if c.Store == nil || c.Events == nil || c.Users == nil || c.Records == nil || c.Grants == nil || c.Backfills == nil ||
-		c.Refresher == nil || c.Erasures == nil || c.Accounts == nil || c.Outbox == nil || c.Idempotency == nil || c.Rejections == nil || c.Counts == nil || c.Log == nil ||
+		c.Refresher == nil || c.Erasures == nil || c.Accounts == nil || c.Deliveries == nil || c.Idempotency == nil || c.Rejections == nil || c.Counts == nil || c.Log == nil ||
 		c.Audit == nil || c.Refusals == nil || c.Digester == nil || c.Problems == nil || c.Webhooks == nil {
-		return nil, errors.New("api: store, events, users, records, grants, backfills, refresher, erasures, accounts, outbox, idempotency, rejections, counts, audit, refusals, digester, problems, webhooks and log must be given")
+		return nil, errors.New("api: store, events, users, records, grants, backfills, refresher, erasures, accounts, deliveries, idempotency, rejections, counts, audit, refusals, digester, problems, webhooks and log must be given")
 	}
 	a := &API{config: c, calls: bulkhead{most: maxCallsPerProject}, previews: bulkhead{most: maxPreviewsPerProject}}
 	// Encoded paths, because ids of users hold "|" and may hold "/"; not

@@ -35,7 +35,7 @@ func operations(t *testing.T, b *testBundle) []operation {
 	shop := b.project(t, "shop")
 	b.destination(t, "/projects/shop", "app")
 	event := b.deliver(t, shop, inbox.Applied, "user_1", []byte(`{}`))
-	b.outbox.deliveries = []admin.Delivery{{ID: 1, State: "ready", EventType: "user.created", Changed: []string{"email"}}}
+	b.deliveries.stored = []admin.Delivery{{ID: 1, State: "ready", EventType: "user.created", Changed: []string{"email"}}}
 	key := b.call(t, http.MethodPost, "/keys", `{"name": "x"}`)
 	erasure := b.call(t, http.MethodPost, "/projects/shop/users/user_9/erase", `{"confirm": "user_9"}`)
 	fill := strings.NewReplacer("{project}", "shop", "{provider}", "clerk", "{event}", event, "{user}", "user_1",

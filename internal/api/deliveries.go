@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/authsync/authsync/internal/api/wire"
 	"github.com/authsync/authsync/internal/delivery"
@@ -17,6 +18,35 @@ import (
 	"github.com/authsync/authsync/internal/project"
 	"github.com/authsync/authsync/internal/record"
 )
+
+// Deliveries sends changes on to destinations, and tells of it; see admin.Admin.
+type Deliveries interface {
+	// Start begins a destination's deliveries, in the transaction that makes it.
+	Cursor(ctx context.Context, projectID uuid.UUID, from admin.From) (int64, error)
+	Start(ctx context.Context, tx pgx.Tx, destinationID, projectID uuid.UUID, cursor int64) error
+	Pause(ctx context.Context, destinationID uuid.UUID, by, state, reason string) error
+	// Resume closes the breaker as well.
+	Resume(ctx context.Context, destinationID uuid.UUID) error
+	// Health returns the health of a project's destinations, by their ids.
+	Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]admin.Health, error)
+	// Preview returns admin.ErrNoChange where there is no such change, or none of the record.
+	Preview(ctx context.Context, projectID, destinationID uuid.UUID, ref record.Ref, changeID int64) (admin.Preview, error)
+	// PreviewDraft returns the errors of Preview, and fault.Invalid for a destination that cannot be.
+	PreviewDraft(ctx context.Context, projectID uuid.UUID, d admin.Draft, ref record.Ref, changeID int64) (admin.Preview, error)
+	// Test returns fault.Invalid where the type takes no test events, or the mapping fails.
+	Test(ctx context.Context, projectID, destinationID uuid.UUID, eventType string) (admin.TestResult, error)
+	Replay(ctx context.Context, projectID, destinationID uuid.UUID, r admin.Replay) (admin.Replayed, error)
+
+	// ListDeliveries returns fault.ErrBadCursor for a cursor that it did not return.
+	ListDeliveries(ctx context.Context, projectID uuid.UUID, f admin.ListFilter) (page []admin.Delivery, next string, err error)
+	// FindDelivery, Retry, Cancel and Confirm return admin.ErrNoDelivery where the project has none
+	// with that id; Retry, Cancel and Confirm fault.WrongState where its state does not allow it.
+	FindDelivery(ctx context.Context, projectID uuid.UUID, id int64) (admin.DeliveryDetail, error)
+	Retry(ctx context.Context, projectID uuid.UUID, id int64) error
+	Cancel(ctx context.Context, projectID uuid.UUID, id int64) error
+	Confirm(ctx context.Context, projectID uuid.UUID, id int64) error
+	ConfirmAll(ctx context.Context, projectID uuid.UUID, c admin.Confirmation) (admin.Confirmed, error)
+}
 
 func deliveryOf(d admin.Delivery) wire.Delivery {
 	return wire.Delivery{
@@ -54,7 +84,7 @@ func (a *API) listDeliveries(r *http.Request) (answer, error) {
 	if f.DestinationID, err = a.destinationNamed(r, p, inQuery, given["destination"]); err != nil {
 		return answer{}, err
 	}
-	list, next, err := a.config.Outbox.ListDeliveries(r.Context(), p.ID, f)
+	list, next, err := a.config.Deliveries.ListDeliveries(r.Context(), p.ID, f)
 	if err != nil {
 		return answer{}, err
 	}
@@ -133,7 +163,7 @@ func (a *API) previewOf(r *http.Request, d wire.Delivery) (*wire.DeliveryPreview
 	if err != nil {
 		return nil, err
 	}
-	preview, err := a.config.Outbox.Preview(r.Context(), p.ID, to.ID, record.Ref{}, d.ChangeID)
+	preview, err := a.config.Deliveries.Preview(r.Context(), p.ID, to.ID, record.Ref{}, d.ChangeID)
 	if errors.Is(err, admin.ErrNoChange) {
 		return nil, fail(fault.ChangeNotFound, "the project's change feed no longer has change %d, of which the preview of this delivery is made", d.ChangeID)
 	}
@@ -151,25 +181,25 @@ func (a *API) previewOf(r *http.Request, d wire.Delivery) (*wire.DeliveryPreview
 // now. One that the destination has must not be sent twice by a slip: that is a replay.
 func (a *API) retryDelivery(r *http.Request) (answer, error) {
 	return a.changeDelivery(r, func(ctx context.Context, projectID uuid.UUID, id int64) error {
-		d, err := a.config.Outbox.FindDelivery(ctx, projectID, id)
+		d, err := a.config.Deliveries.FindDelivery(ctx, projectID, id)
 		if err != nil {
 			return err
 		}
 		if d.State == delivery.StateDelivered {
 			return fail(fault.WrongState, "it is delivered: to send it again, replay the destination, with user_id, record_id or since and until")
 		}
-		return a.config.Outbox.Retry(ctx, projectID, id)
+		return a.config.Deliveries.Retry(ctx, projectID, id)
 	})
 }
 
 // cancelDelivery cancels a delivery that is not finished.
 func (a *API) cancelDelivery(r *http.Request) (answer, error) {
-	return a.changeDelivery(r, a.config.Outbox.Cancel)
+	return a.changeDelivery(r, a.config.Deliveries.Cancel)
 }
 
 // confirmDelivery has a deletion that is held back sent now.
 func (a *API) confirmDelivery(r *http.Request) (answer, error) {
-	return a.changeDelivery(r, a.config.Outbox.Confirm)
+	return a.changeDelivery(r, a.config.Deliveries.Confirm)
 }
 
 // confirmDeliveries has all deletions sent now that are held back and match.
@@ -196,7 +226,7 @@ func (a *API) confirmDeliveries(r *http.Request) (answer, error) {
 	if c.DestinationID, err = a.destinationNamed(r, p, inBody, in.Destination); err != nil {
 		return answer{}, err
 	}
-	done, err := a.config.Outbox.ConfirmAll(r.Context(), p.ID, c)
+	done, err := a.config.Deliveries.ConfirmAll(r.Context(), p.ID, c)
 	return answer{status: http.StatusOK, body: wire.Confirmed(done)}, err
 }
 
@@ -223,5 +253,5 @@ func (a *API) onDelivery(r *http.Request, do func(ctx context.Context, projectID
 	if err := do(r.Context(), p.ID, id); err != nil {
 		return admin.DeliveryDetail{}, err
 	}
-	return a.config.Outbox.FindDelivery(r.Context(), p.ID, id)
+	return a.config.Deliveries.FindDelivery(r.Context(), p.ID, id)
 }

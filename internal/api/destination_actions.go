@@ -32,7 +32,7 @@ func (a *API) pauseDestination(r *http.Request) (answer, error) {
 	if len(in.Reason) > wire.MaxPauseReason {
 		return answer{}, wrongField("reason", "reason has %d bytes: it takes at most %d", len(in.Reason), wire.MaxPauseReason)
 	}
-	if err := a.config.Outbox.Pause(r.Context(), d.ID, project.ByPerson, project.Paused, in.Reason); err != nil {
+	if err := a.config.Deliveries.Pause(r.Context(), d.ID, project.ByPerson, project.Paused, in.Reason); err != nil {
 		return answer{}, err
 	}
 	return a.again(r, d)
@@ -43,7 +43,7 @@ func (a *API) resumeDestination(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := a.config.Outbox.Resume(r.Context(), d.ID); err != nil {
+	if err := a.config.Deliveries.Resume(r.Context(), d.ID); err != nil {
 		return answer{}, err
 	}
 	return a.again(r, d)
@@ -88,7 +88,7 @@ func (a *API) previewDestination(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	preview, err := a.config.Outbox.Preview(r.Context(), p.ID, d.ID, ref, in.ChangeID)
+	preview, err := a.config.Deliveries.Preview(r.Context(), p.ID, d.ID, ref, in.ChangeID)
 	if err != nil {
 		return answer{}, ofDatabase(p, err)
 	}
@@ -123,7 +123,7 @@ func (a *API) previewDraft(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	draft := admin.Draft{Type: d.Type, EventTypes: d.EventTypes, Fields: d.Fields, Condition: d.Condition, Config: config}
-	preview, err := a.config.Outbox.PreviewDraft(r.Context(), p.ID, draft, ref, in.ChangeID)
+	preview, err := a.config.Deliveries.PreviewDraft(r.Context(), p.ID, draft, ref, in.ChangeID)
 	if err != nil {
 		return answer{}, ofDatabase(p, err)
 	}
@@ -180,7 +180,7 @@ func (a *API) testDestination(r *http.Request) (answer, error) {
 	if err := among(inBody, "event_type", in.EventType, destination.EventTypes()); err != nil {
 		return answer{}, err
 	}
-	result, err := a.config.Outbox.Test(r.Context(), p.ID, d.ID, in.EventType)
+	result, err := a.config.Deliveries.Test(r.Context(), p.ID, d.ID, in.EventType)
 	if err != nil {
 		return answer{}, err
 	}
@@ -223,7 +223,7 @@ func (a *API) replayDestination(r *http.Request) (answer, error) {
 	if err := among(inBody, "state", in.State, finishedStates()); err != nil {
 		return answer{}, err
 	}
-	done, err := a.config.Outbox.Replay(r.Context(), p.ID, d.ID, replay)
+	done, err := a.config.Deliveries.Replay(r.Context(), p.ID, d.ID, replay)
 	if err != nil {
 		return answer{}, ofDatabase(p, err)
 	}

@@ -110,9 +110,9 @@ func (a *API) createDestination(r *http.Request) (answer, error) {
 	}
 	d, secret, err := a.config.Store.CreateDestination(r.Context(), p.ID, in.Type, given,
 		func(ctx context.Context) (project.InTx, error) {
-			cursor, err := a.config.Outbox.Cursor(ctx, p.ID, from)
+			cursor, err := a.config.Deliveries.Cursor(ctx, p.ID, from)
 			return func(ctx context.Context, tx pgx.Tx, d project.Destination) error {
-				return a.config.Outbox.Start(ctx, tx, d.ID, p.ID, cursor)
+				return a.config.Deliveries.Start(ctx, tx, d.ID, p.ID, cursor)
 			}, ofDatabase(p, err)
 		})
 	if err != nil {
@@ -156,7 +156,7 @@ func (a *API) listDestinations(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	health, err := a.config.Outbox.Health(r.Context(), p.ID)
+	health, err := a.config.Deliveries.Health(r.Context(), p.ID)
 	if err != nil {
 		return answer{}, err
 	}
@@ -191,7 +191,7 @@ func (a *API) getDestination(r *http.Request) (answer, error) {
 
 // shown answers with a destination and its health.
 func (a *API) shown(r *http.Request, d project.Destination, secret *project.MadeSecret) (answer, error) {
-	health, err := a.config.Outbox.Health(r.Context(), d.ProjectID)
+	health, err := a.config.Deliveries.Health(r.Context(), d.ProjectID)
 	if err != nil {
 		return answer{}, err
 	}
@@ -220,7 +220,7 @@ func (a *API) updateDestination(r *http.Request) (answer, error) {
 	}
 	repaired := len(bytes.TrimSpace(in.Options)) > 0 || len(in.Secrets) > 0
 	if repaired && d.State != project.Active && d.StateBy == project.ByAuthsync {
-		if err := a.config.Outbox.Resume(r.Context(), d.ID); err != nil {
+		if err := a.config.Deliveries.Resume(r.Context(), d.ID); err != nil {
 			return answer{}, err
 		}
 		return a.again(r, d)

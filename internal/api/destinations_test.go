@@ -21,11 +21,11 @@ func TestDestinationIsMadeShownChangedAndRemoved(t *testing.T) {
 	b := setup(t)
 	shop := b.project(t, "shop")
 	at := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
-	b.outbox.health = admin.Health{Waiting: 2, Retrying: 1, OldestWaitingAt: &at}
+	b.deliveries.health = admin.Health{Waiting: 2, Retrying: 1, OldestWaitingAt: &at}
 	made := b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "app", "type": "webhook", "event_types": ["user.deleted"],
 		"fields": ["email"], "condition": ".user.email != null", "options": {"url": "https://example.com/hook"}, "since": "beginning"}`)
 	require.Equal(t, http.StatusCreated, made.status, made.text)
-	require.Equal(t, admin.From{Beginning: true}, b.outbox.from)
+	require.Equal(t, admin.From{Beginning: true}, b.deliveries.from)
 	id, _ := made.body["id"].(string)
 	require.Equal(t, api.Prefix+"/projects/"+shop.ID.String()+"/destinations/"+id, made.header.Get("Location"))
 	secret, ok := made.body["secret"].(map[string]any)
@@ -48,7 +48,7 @@ func TestDestinationIsMadeShownChangedAndRemoved(t *testing.T) {
 	require.Nil(t, changed.body["condition"])
 	require.Equal(t, []any{"email"}, changed.body["fields"])
 	require.Equal(t, map[string]any{"url": "https://example.com/hook", "x": 1.0}, changed.body["options"])
-	require.Zero(t, b.outbox.resumed)
+	require.Zero(t, b.deliveries.resumed)
 
 	rotated := b.call(t, http.MethodPost, "/projects/shop/destinations/app2/rotate", "")
 	require.Equal(t, http.StatusOK, rotated.status, rotated.text)
@@ -77,9 +77,9 @@ func TestBeginningOfADestinationIsNowOrAsGiven(t *testing.T) {
 	} {
 		made := b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "`+name+`", "type": "webhook"`+tc.from+`}`)
 		require.Equal(t, http.StatusCreated, made.status, made.text)
-		require.Equal(t, tc.want, b.outbox.from, name)
+		require.Equal(t, tc.want, b.deliveries.from, name)
 	}
-	b.outbox.err = fault.New(fault.Invalid, "no")
+	b.deliveries.err = fault.New(fault.Invalid, "no")
 	b.call(t, http.MethodPost, "/projects/shop/destinations", `{"name": "x", "type": "webhook"}`).refused(t, http.StatusUnprocessableEntity, "no")
 	b.call(t, http.MethodGet, "/projects/shop/destinations/x", "").refused(t, http.StatusNotFound, "no such destination")
 }
@@ -129,15 +129,15 @@ func TestWhatWouldBeSentIsShown(t *testing.T) {
 	path := "/projects/shop/destinations/app/preview"
 	shown := b.call(t, http.MethodPost, path, `{"user_id": "auth0|1"}`)
 	require.Equal(t, http.StatusOK, shown.status, shown.text)
-	require.Equal(t, previewOf{ref: record.Ref{Type: record.User, ID: "auth0|1"}}, b.outbox.previewed)
+	require.Equal(t, previewOf{ref: record.Ref{Type: record.User, ID: "auth0|1"}}, b.deliveries.previewed)
 	require.Equal(t, true, shown.body["wanted"])
 	require.Len(t, shown.body["requests"], 1)
 	b.call(t, http.MethodPost, path, `{"change_id": 7}`)
-	require.Equal(t, previewOf{changeID: 7}, b.outbox.previewed)
+	require.Equal(t, previewOf{changeID: 7}, b.deliveries.previewed)
 	require.Equal(t, []any{}, b.call(t, http.MethodPost, path, `{"user_id": "unwanted"}`).body["requests"])
 
 	b.call(t, http.MethodPost, path, `{"record_type": "organization", "record_id": "org_1"}`)
-	require.Equal(t, previewOf{ref: record.Ref{Type: record.Organization, ID: "org_1"}}, b.outbox.previewed)
+	require.Equal(t, previewOf{ref: record.Ref{Type: record.Organization, ID: "org_1"}}, b.deliveries.previewed)
 	b.call(t, http.MethodPost, path, `{"record_type": "organization"}`).refused(t, http.StatusUnprocessableEntity, "given together")
 	b.call(t, http.MethodPost, path, `{}`).refused(t, http.StatusUnprocessableEntity, "give either user_id")
 	b.call(t, http.MethodPost, path, `{"user_id": "a", "change_id": 7}`).refused(t, http.StatusUnprocessableEntity, "give either user_id")
@@ -145,7 +145,7 @@ func TestWhatWouldBeSentIsShown(t *testing.T) {
 	b.call(t, http.MethodPost, path, `{"user_id": "gone"}`).refused(t, http.StatusNotFound, "no such record")
 	b.call(t, http.MethodPost, path, `{"user_id": "odd"}`).refused(t, http.StatusUnprocessableEntity, "fails on this change")
 	b.call(t, http.MethodPost, path, `{"user_id": "busy"}`).refused(t, http.StatusServiceUnavailable, "no room now to run the destination's expressions")
-	b.outbox.err = context.DeadlineExceeded
+	b.deliveries.err = context.DeadlineExceeded
 	b.call(t, http.MethodPost, path, `{"user_id": "a"}`).refused(t, http.StatusServiceUnavailable, "the database of project shop")
 }
 
@@ -160,9 +160,9 @@ func TestReplayTakesWhatIsChosen(t *testing.T) {
 	require.Equal(t, admin.Replay{
 		From: admin.From{Time: time.Date(2020, 5, 4, 10, 20, 30, 0, time.UTC)}, To: time.Date(2020, 5, 5, 0, 0, 0, 0, time.UTC),
 		UserID: "u", EventType: "user.deleted", State: "failed", DryRun: true,
-	}, b.outbox.replayed)
+	}, b.deliveries.replayed)
 	require.Equal(t, false, b.call(t, http.MethodPost, path, `{"since": "beginning"}`).body["dry_run"])
-	require.Equal(t, admin.Replay{From: admin.From{Beginning: true}}, b.outbox.replayed)
+	require.Equal(t, admin.Replay{From: admin.From{Beginning: true}}, b.deliveries.replayed)
 }
 
 func TestDeliveriesAreListedRetriedAndCancelled(t *testing.T) {
@@ -170,7 +170,7 @@ func TestDeliveriesAreListedRetriedAndCancelled(t *testing.T) {
 	b := setup(t)
 	shop := b.project(t, "shop")
 	b.destination(t, "/projects/shop", "app")
-	b.outbox.deliveries = []admin.Delivery{
+	b.deliveries.stored = []admin.Delivery{
 		{ID: 1, State: "failed", RecordType: "user", RecordID: "u", UserID: new("u"), EventType: "user.updated"},
 		{ID: 2, State: "delivered"},
 		{ID: 4, State: "blocked"},
@@ -181,7 +181,7 @@ func TestDeliveriesAreListedRetriedAndCancelled(t *testing.T) {
 	first, _ := answer.data(t)[0].(map[string]any)
 	app, err := b.store.FindDestination(t.Context(), shop.ID, "app")
 	require.NoError(t, err)
-	require.Equal(t, admin.ListFilter{DestinationID: app.ID, State: "failed", UserID: "u", RecordType: "user", RecordID: "u", EventType: "user.updated", Limit: 5, Cursor: "c"}, b.outbox.filter)
+	require.Equal(t, admin.ListFilter{DestinationID: app.ID, State: "failed", UserID: "u", RecordType: "user", RecordID: "u", EventType: "user.updated", Limit: 5, Cursor: "c"}, b.deliveries.filter)
 
 	path := "/projects/shop/deliveries/"
 	first["attempt_log"] = []any{}
@@ -206,7 +206,7 @@ func TestHoldbackIsSetShownAndRemoved(t *testing.T) {
 	require.Nil(t, b.call(t, http.MethodGet, path, "").body["holdback"])
 	require.Equal(t, "36h", b.call(t, http.MethodPatch, path, `{"holdback": "1h60m34h"}`).body["holdback"])
 	until := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
-	b.outbox.health = admin.Health{Held: 3, HeldUntil: &until}
+	b.deliveries.health = admin.Health{Held: 3, HeldUntil: &until}
 	shown := b.call(t, http.MethodPatch, path, `{"fields": ["email"]}`).body
 	require.Equal(t, "36h", shown["holdback"], "what is not given stays")
 	require.Equal(t, []any{3.0, "2026-05-04T10:20:30Z"}, []any{shown["held"], shown["held_until"]})
@@ -221,7 +221,7 @@ func TestHeldDeliveriesAreConfirmed(t *testing.T) {
 	shop := b.project(t, "shop")
 	b.destination(t, "/projects/shop", "app")
 	until := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
-	b.outbox.deliveries = []admin.Delivery{{ID: 1, State: "held", HeldUntil: &until}, {ID: 2, State: "delivered"}}
+	b.deliveries.stored = []admin.Delivery{{ID: 1, State: "held", HeldUntil: &until}, {ID: 2, State: "delivered"}}
 	const path = "/projects/shop/deliveries/"
 	require.Equal(t, "2026-05-04T10:20:30Z", b.call(t, http.MethodGet, path+"1", "").body["held_until"])
 	require.Equal(t, "ready", b.call(t, http.MethodPost, path+"1/confirm", "").body["state"])
@@ -234,7 +234,7 @@ func TestHeldDeliveriesAreConfirmed(t *testing.T) {
 	require.Equal(t, map[string]any{"matched": 2.0, "confirmed": 3.0, "dry_run": true}, answer.body)
 	require.Equal(t, admin.Confirmation{
 		DestinationID: app.ID, UserID: "u", RecordType: "user", RecordID: "u", EventType: "user.deleted", DryRun: true,
-	}, b.outbox.confirmed)
+	}, b.deliveries.confirmed)
 	b.call(t, http.MethodPost, path+"confirm", `{"dry_run": true}`).refused(t, http.StatusUnprocessableEntity, "say which deliveries to confirm")
 	b.call(t, http.MethodPost, path+"confirm", `{"destination": "none"}`).refused(t, http.StatusUnprocessableEntity, `no destination "none"`)
 	b.call(t, http.MethodPost, path+"confirm", `{"event_type": "user.renamed"}`).refused(t, http.StatusUnprocessableEntity, "take one of user.created")

@@ -42,17 +42,17 @@ import (
 
 // testBundle is a server as its callers see it, on a database of its own.
 type testBundle struct {
-	handler  *api.API
-	store    *project.Store
-	inbox    *inbox.Inbox
-	pool     *pgxpool.Pool
-	mirror   *fakeMirror
-	accounts fakeAccounts
-	repairs  fakeRefresher
-	outbox   *fakeOutbox
-	webhooks fakeWebhooks
-	audit    *audit.Log
-	refusals *audit.Refusals // not running: Write writes
+	handler    *api.API
+	store      *project.Store
+	inbox      *inbox.Inbox
+	pool       *pgxpool.Pool
+	mirror     *fakeMirror
+	accounts   fakeAccounts
+	repairs    fakeRefresher
+	deliveries *fakeDeliveries
+	webhooks   fakeWebhooks
+	audit      *audit.Log
+	refusals   *audit.Refusals // not running: Write writes
 	// auditWith replaces the log that is written to; nil: it stays.
 	auditWith func(*audit.Log) api.Audit
 	clock     atomic.Int64 // how far the clock of keys and idempotency keys is ahead
@@ -201,7 +201,7 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, mirr
 	require.NoError(t, err)
 	b.inbox = inbox.New(b.pool, jobs, inbox.Config{})
 	t.Cleanup(func() { require.NoError(t, b.inbox.Close(context.WithoutCancel(t.Context()))) })
-	b.outbox = &fakeOutbox{pool: b.pool}
+	b.deliveries = &fakeDeliveries{pool: b.pool}
 	b.audit = &audit.Log{Database: b.pool, Now: b.now}
 	b.refusals = audit.NewRefusals(b.audit, quiet)
 	var actions api.Audit = b.audit
@@ -211,7 +211,7 @@ func (b *testBundle) serve(t *testing.T, installer project.MirrorInstaller, mirr
 	handler, err := api.New(api.Config{
 		Store: b.store, Events: b.inbox, Users: mirrors, Records: mirrors, PublicURL: publicURL,
 		Grants: b.mirror, Backfills: syncrun.NewStore(b.pool, &b.accounts), Refresher: &b.repairs,
-		Erasures: &erasure.Store{Pool: b.pool, Vault: b.store, Now: time.Now}, Accounts: &b.accounts, Outbox: b.outbox,
+		Erasures: &erasure.Store{Pool: b.pool, Vault: b.store, Now: time.Now}, Accounts: &b.accounts, Deliveries: b.deliveries,
 		Idempotency: &idempotency.Keys{Pool: b.pool, Keyring: ring, Now: b.now},
 		Rejections:  rejections.Reader{Pool: b.pool},
 		Problems:    watch.Reader{Pool: b.pool},

@@ -259,8 +259,8 @@ func checkDestinations(t *testing.T, b *testBundle, check func(method, path, des
 	const one = "/projects/{project}/destinations/{destination}"
 	const app = "/projects/shop/destinations/app"
 	at, number, id, text := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC), 500, int64(3), "x"
-	b.outbox.health = admin.Health{Waiting: 1, WaitReason: &text, FailingSince: &at, BreakerOpenUntil: &at, OldestWaitingAt: &at, LastSuccessAt: &at}
-	b.outbox.deliveries = []admin.Delivery{
+	b.deliveries.health = admin.Health{Waiting: 1, WaitReason: &text, FailingSince: &at, BreakerOpenUntil: &at, OldestWaitingAt: &at, LastSuccessAt: &at}
+	b.deliveries.stored = []admin.Delivery{
 		{ID: 1, State: "ready", RecordType: "user", RecordID: "u", UserID: &text, EventType: "user.created", Changed: []string{"email"}},
 		{
 			ID: 2, State: "coalesced", RecordType: "organization", RecordID: "o", EventType: "organization.updated", Changed: []string{"email"}, NextAttemptAt: &at, LastAttemptAt: &at, LastStatus: &number,
@@ -268,7 +268,7 @@ func checkDestinations(t *testing.T, b *testBundle, check func(method, path, des
 		},
 		{ID: 3, State: "delivered", RecordType: "session", RecordID: "s", UserID: &text, EventType: "session.deleted", Changed: []string{}},
 	}
-	b.outbox.attempts = []admin.Attempt{
+	b.deliveries.attempts = []admin.Attempt{
 		{Number: 3, AttemptedAt: &at, Outcome: "retried", Status: &number, DurationMS: &id, Reason: &text, Response: &text, Sent: delivery.Sent{
 			Requests: []delivery.SentRequest{
 				{Method: "GET", URL: "https://x/1", Header: http.Header{"Accept": {"a/b"}}, Status: 404, Response: new("none"), IsResponseCut: true, Note: "n"},
@@ -277,7 +277,7 @@ func checkDestinations(t *testing.T, b *testBundle, check func(method, path, des
 		}}, {Number: 1, Outcome: "unknown"},
 	}
 	made := check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "type": "webhook", "condition": "true"}`, 201)
-	b.outbox.deliveries[1].DestinationID = uuid.MustParse(fmt.Sprint(made.body["id"]))
+	b.deliveries.stored[1].DestinationID = uuid.MustParse(fmt.Sprint(made.body["id"]))
 	check("POST", "/projects/shop/destinations", "/projects/{project}/destinations", `{"name": "app", "type": "webhook"}`, 409)
 	check("GET", "/projects/shop/destinations", "/projects/{project}/destinations", "", 200)
 	check("GET", app, one, "", 200)

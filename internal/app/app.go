@@ -161,7 +161,7 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 		{"directory", a.startDirectory},
 		{"inbox", a.startInbox},
 		{"backfills", a.startBackfills},
-		{"outbox", a.startOutbox},
+		{"deliveries", a.startDeliveries},
 		{"workers", a.startWorkers},
 		{"pulls", a.startPulls},
 		{"management", a.startManagement},

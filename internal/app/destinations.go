@@ -6,7 +6,7 @@ import (
 	"github.com/authsync/authsync/internal/destination/registry"
 )
 
-// destinationTypes checks destinations as the outbox will make them.
+// destinationTypes checks destinations as the deliveries will make them.
 type destinationTypes struct{ checkURL func(url string) error }
 
 // Lookup finds a type by its name.

@@ -54,7 +54,7 @@ func (a *App) startManagement(ctx context.Context) (_ stopFunc, err error) {
 		Store: a.Store, Events: events, Users: a.mirrors, Records: a.mirrors, Grants: a.mirrors, Backfills: syncrun.NewStore(a.people, a.accounts),
 		Refresher: &refresh.One{Pool: a.people, Accounts: a.shared, Mirror: a.mirrors, Providers: a.providers},
 		Erasures:  &erasure.Store{Pool: a.people, Vault: a.Store, Now: time.Now},
-		Accounts:  a.shared, Outbox: a.deliveries, Idempotency: &idempotency.Keys{Pool: a.people, Keyring: a.keyring, Now: time.Now},
+		Accounts:  a.shared, Deliveries: a.deliveries, Idempotency: &idempotency.Keys{Pool: a.people, Keyring: a.keyring, Now: time.Now},
 		Rejections: rejections.Reader{Pool: a.people}, Counts: usage.Reader{Pool: a.people, Now: time.Now}, Webhooks: a.webhooks,
 		Audit: a.Audit, Refusals: refusals, Digester: a.keyring, Address: a.settings.TrustedProxies.Of,
 		Problems:  watch.Reader{Pool: a.people},

@@ -41,7 +41,7 @@ func (a *App) startWorkers(ctx context.Context) (stopFunc, error) {
 		Erasures: &erasure.Store{Pool: a.pool, Vault: a.stored, Now: time.Now},
 	}
 	erasures := erasure.Config{Pool: a.pool, Vault: a.stored, Mirrors: a.mirrors, Log: a.log.With(slog.String("part", "erasure")), SettleAfter: a.settles}
-	keeps := upkeep.Config{Pool: a.pool, Retention: a.settings.DeliveriesRetention, Log: a.log.With(slog.String("part", "outbox"))}
+	keeps := upkeep.Config{Pool: a.pool, Retention: a.settings.DeliveriesRetention, Log: a.log.With(slog.String("part", "deliveries"))}
 	prunes := prune.Config{Pool: a.pool, Mirrors: a.mirrors, Retention: a.settings.Retention(), Log: a.log.With(slog.String("part", "retention"))}
 	clones := clone.Config{Pool: a.pool, Mirrors: a.mirrors, Log: a.log.With(slog.String("part", "clone"))}
 	probes := probe.Config{

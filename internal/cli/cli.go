@@ -76,8 +76,8 @@ func projectOf(cmd *cobra.Command) string {
 	return ""
 }
 
-// words returns what went wrong and, for a connection, what to do.
-func words(err error) string {
+// describe returns what went wrong and, for a connection, what to do.
+func describe(err error) string {
 	if pgdb.Connecting(err) {
 		return "cannot connect to the database: " + pgdb.Describe(err)
 	}

@@ -99,7 +99,7 @@ func (s *session) dev(ctx context.Context, f *devFlags) error {
 	if f.provider != "" || d.DemoProvider == "" {
 		followed.Go(func() {
 			if err := f.connect(following, s, d, c); err != nil && following.Err() == nil {
-				_ = s.notice("authsync: Clerk is not connected: %v", words(err)) // the server runs on
+				_ = s.notice("authsync: Clerk is not connected: %v", describe(err)) // the server runs on
 			}
 		})
 	}

@@ -169,7 +169,7 @@ func (f *devFlags) setUp(ctx context.Context, s *session, c *client.Client) (don
 	}
 	switch err = c.Do(ctx, http.MethodPut, clerkPath, map[string]any{"options": options}, &i); client.Status(err) {
 	case http.StatusUnprocessableEntity, http.StatusBadRequest: // for example, because Clerk cannot reach the URL
-		return false, s.notice("authsync: the webhook is not set up by itself: %v", words(err))
+		return false, s.notice("authsync: the webhook is not set up by itself: %v", describe(err))
 	}
 	if err != nil {
 		return false, err
@@ -179,7 +179,7 @@ func (f *devFlags) setUp(ctx context.Context, s *session, c *client.Client) (don
 	case ctx.Err() != nil:
 		return false, context.Cause(ctx)
 	case err != nil:
-		return false, s.notice("authsync: %v", words(err))
+		return false, s.notice("authsync: %v", describe(err))
 	case i.Config.Webhook == nil || i.Config.Webhook.URL == nil:
 		return true, nil
 	default:

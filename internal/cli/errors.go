@@ -59,7 +59,7 @@ func report(w io.Writer, err error, project string, asJSON bool) (status int) {
 			return status
 		}
 	}
-	text := words(err)
+	text := describe(err)
 	if project != "" && status == 1 {
 		text = placeholder.ReplaceAllLiteralString(text, quoted(project))
 	}
@@ -116,7 +116,7 @@ func problemOf(err error) problem.Document {
 	if refused, ok := errors.AsType[*client.RefusedError](err); ok {
 		return refused.Document
 	}
-	p := problem.Document{Title: "Command failed", Code: "command_failed", Detail: oneLine(words(err))}
+	p := problem.Document{Title: "Command failed", Code: "command_failed", Detail: oneLine(describe(err))}
 	if isUsage(err) {
 		p.Title, p.Code = "Wrong usage", "wrong_usage"
 	}

@@ -147,7 +147,7 @@ type schemaState struct {
 	Problems []string `json:"problems"`
 }
 
-func describe(st schema.State) schemaState {
+func describeState(st schema.State) schemaState {
 	state := schemaState{
 		Database: st.Database, State: st.Word(), Version: st.Version, Latest: st.Latest,
 		RiverVersion: st.RiverVersion, RiverLatest: st.RiverLatest,
@@ -185,7 +185,7 @@ missing. The exit status is 0 only for current and compatible.`,
 			if err != nil {
 				return err
 			}
-			state := describe(status)
+			state := describeState(status)
 			if s.json {
 				err = s.printJSON(state)
 			} else {

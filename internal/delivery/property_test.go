@@ -123,7 +123,7 @@ func orderUnderFailures(t *testing.T) {
 // start starts a worker; what it gives cuts it off in the middle of whatever it does.
 func start(t *testing.T, b *deliverytest.Bundle) (kill func()) {
 	t.Helper()
-	return b.WorkWith(t, b.NewOutbox(t))
+	return b.WorkWith(t, b.NewDeliveries(t))
 }
 
 // restart kills the only worker, and starts another one. What the dead one had leased is free: that takes half a minute otherwise.

@@ -3,9 +3,9 @@
 //
 // A destination is the last step of a change:
 //
-//	changes ──▶ outbox ──▶ destination ──▶ CRM, billing, any webhook
+//	changes ──▶ deliveries ──▶ destination ──▶ CRM, billing, any webhook
 //
-// A type knows its wire format. Order, retries, rate limits and databases are the outbox's.
+// A type knows its wire format. Order, retries, rate limits and databases are those of the deliveries.
 package destination
 
 import (

@@ -255,7 +255,7 @@ func TestUpdateChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	require.Equal(t, d.Secrets, same.Secrets)
 	require.Equal(t, d.Condition, same.Condition)
 	require.Equal(t, d.Fields, same.Fields)
-	require.Equal(t, project.Paused, same.State, "the state is the outbox's")
+	require.Equal(t, project.Paused, same.State, "the state is that of the deliveries")
 
 	d, err = b.store.UpdateDestination(t.Context(), shop.ID, "billing", project.DestinationInput{
 		Name: new("bills"), EventTypes: &[]string{"user.deleted"}, Fields: &[]string{}, Condition: new(""),

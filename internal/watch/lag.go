@@ -33,7 +33,7 @@ func LaggingProjects(ctx context.Context, l *Look) ([]Finding, error) {
 	return each(found, func(r row) Finding {
 		f := Finding{
 			Kind: Lag, ProjectID: &r.ProjectID,
-			Detail: fmt.Sprintf("%s of project %s %s to be applied, the oldest for %s", plural.Of(r.Messages, "message"), r.Project, plural.Word(r.Messages, "waits", "wait"), Words(r.Oldest)),
+			Detail: fmt.Sprintf("%s of project %s %s to be applied, the oldest for %s", plural.Of(r.Messages, "message"), r.Project, plural.Word(r.Messages, "waits", "wait"), formatDuration(r.Oldest)),
 			Next:   "authsync events list " + r.Project + " --outcome pending; see the log of the workers",
 		}
 		if r.Reason != nil {
@@ -92,8 +92,8 @@ func failedShares(ctx context.Context, l *Look) ([]Finding, error) {
 // Moment formats a time for people.
 func Moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04Z") }
 
-// Words formats a duration for people, in its largest unit.
-func Words(d time.Duration) string {
+// formatDuration formats a duration for people, in its largest unit.
+func formatDuration(d time.Duration) string {
 	for _, unit := range []struct {
 		of   time.Duration
 		name string

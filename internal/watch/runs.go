@@ -68,7 +68,7 @@ func OverdueReconciles(ctx context.Context, l *Look) ([]Finding, error) {
 	return each(found, func(r row) Finding {
 		return Finding{
 			Kind: ReconcileOverdue, ProjectID: &r.ProjectID, Subject: r.Provider,
-			Detail: fmt.Sprintf("the reconcile of %s in project %s has been due for more than %s and has not started", r.Provider, r.Project, Words(startsWithin)),
+			Detail: fmt.Sprintf("the reconcile of %s in project %s has been due for more than %s and has not started", r.Provider, r.Project, formatDuration(startsWithin)),
 			Next:   "see the log of the workers (schedule_reconciles); or start it: authsync reconcile " + r.Project + " " + r.Provider,
 		}
 	}), err

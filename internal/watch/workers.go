@@ -90,7 +90,7 @@ func MissingPeriodicJobs(ctx context.Context, l *Look) ([]Finding, error) {
 	}
 	return []Finding{{
 		Kind:   PeriodicJobsMissing,
-		Detail: fmt.Sprintf("%s should run every minute, and did not for %s", strings.Join(kinds, ", "), Words(PeriodicWithin)),
+		Detail: fmt.Sprintf("%s should run every minute, and did not for %s", strings.Join(kinds, ", "), formatDuration(PeriodicWithin)),
 		Next:   "see the log of the workers; restart them",
 	}}, nil
 }

@@ -21,7 +21,7 @@ import (
 func rescue(t *testing.T, b *deliverytest.Bundle) {
 	t.Helper()
 	workers, queues := river.NewWorkers(), map[string]river.QueueConfig{}
-	o := b.NewOutbox(t)
+	o := b.NewDeliveries(t)
 	o.Register(workers, queues)
 	client, err := river.NewClient(riverpgxv5.New(b.Control), &river.Config{
 		Schema: inbox.RiverSchema, Workers: workers, Queues: map[string]river.QueueConfig{delivery.QueueRelay: queues[delivery.QueueRelay]},

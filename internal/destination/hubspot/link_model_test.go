@@ -29,7 +29,7 @@ type change struct {
 	before, after row
 }
 
-// club is a mirror of users, organizations and memberships with what is not delivered yet, by order key as the outbox keeps it.
+// club is a mirror of users, organizations and memberships with what is not delivered yet, by order key as deliveries keep it.
 type club struct {
 	portal  *hubspottest.HubSpot
 	workers []destination.Destination

@@ -50,7 +50,7 @@ type cutOff struct{}
 
 func (cutOff) Read([]byte) (int, error) { return 0, errors.New("connection reset by peer") }
 
-// person is a user with what is not delivered yet, as the outbox keeps it.
+// person is a user with what is not delivered yet, as deliveries keep it.
 type person struct {
 	row      *user // nil: not there yet
 	before   *user // before the earliest change that waits

@@ -111,14 +111,14 @@ func TestWhatWasNotSentBeforeALossIsSentAfterIt(t *testing.T) {
 			b.applied(t)
 			b.settled(t, id)
 			copied := pgtest.Copy(t, b.project)
-			require.NoError(t, b.outbox.Admin.Pause(t.Context(), id, admin.ByUser, delivery.StatePaused, ""))
+			require.NoError(t, b.deliveries.Admin.Pause(t.Context(), id, admin.ByUser, delivery.StatePaused, ""))
 			b.deliver(t, 13, 40)
 			b.applied(t)
 			b.relayed(t, id)
 			require.Len(t, s.told(), 12)
 
 			lose(t, b, copied)
-			require.NoError(t, b.outbox.Admin.Resume(t.Context(), id)) // it finds that changes are gone
+			require.NoError(t, b.deliveries.Admin.Resume(t.Context(), id)) // it finds that changes are gone
 			b.check(t)
 			b.repaired(t, 1)
 			b.settled(t, id)
@@ -300,12 +300,12 @@ func TestDeliveryWhoseChangeIsGone(t *testing.T) {
 		b := setup(t)
 		s := &sink{}
 		id := b.add(t, "crm", s, admin.From{})
-		require.NoError(t, b.outbox.Admin.Pause(t.Context(), id, admin.ByUser, delivery.StatePaused, ""))
+		require.NoError(t, b.deliveries.Admin.Pause(t.Context(), id, admin.ByUser, delivery.StatePaused, ""))
 		b.deliver(t, 1, 1)
 		b.applied(t)
 		b.relayed(t, id)
 		return b, s, func() string {
-			require.NoError(t, b.outbox.Admin.Resume(t.Context(), id))
+			require.NoError(t, b.deliveries.Admin.Resume(t.Context(), id))
 			b.settled(t, id)
 			return value[string](t, b.control, `SELECT concat_ws(' ', state, reason) FROM authsync.deliveries`)
 		}
@@ -372,7 +372,7 @@ func TestDeliveryWhoseChangeIsGone(t *testing.T) {
 		b.check(t)
 		b.repaired(t, 1)
 		require.Equal(t, "failed", end(), "nobody has it tried again but a person")
-		require.NoError(t, b.outbox.Admin.Retry(t.Context(), b.projectID, value[int64](t, b.control, `SELECT id FROM authsync.deliveries`)))
+		require.NoError(t, b.deliveries.Admin.Retry(t.Context(), b.projectID, value[int64](t, b.control, `SELECT id FROM authsync.deliveries`)))
 		require.Equal(t, "delivered", end())
 		require.Equal(t, []string{"user.created evt_1"}, s.told())
 	})

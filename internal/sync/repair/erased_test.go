@@ -180,7 +180,7 @@ func TestErasuresAtWorkBeginAnew(t *testing.T) {
 			b.invite(t, "inv_4", "u4@example.com")
 			b.settled(t, id)
 			copied := pgtest.Copy(t, b.project)
-			require.NoError(t, b.outbox.Admin.Pause(t.Context(), id, "user", "paused", ""))
+			require.NoError(t, b.deliveries.Admin.Pause(t.Context(), id, "user", "paused", ""))
 			hook, reached, release := holding()
 			if isAmid {
 				b.set(func() { b.beforeInvited = hook })
@@ -206,7 +206,7 @@ func TestErasuresAtWorkBeginAnew(t *testing.T) {
 			}
 			b.retried(t, 1)
 			require.Zero(t, value[int](t, b.project, `SELECT count(*) FROM capydb_auth.users WHERE id = 'auth0|4'`), "before anything is applied again")
-			require.NoError(t, b.outbox.Admin.Resume(t.Context(), id))
+			require.NoError(t, b.deliveries.Admin.Resume(t.Context(), id))
 			receipt := b.receipt(t, e.ID)
 			require.Equal(t, "delivered", receipt.Destinations[0].State)
 			require.Equal(t, "user.created evt_4, user.erased erasure:"+e.ID.String(), crm.of("auth0|4"))

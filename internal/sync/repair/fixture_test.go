@@ -46,7 +46,7 @@ type testBundle struct {
 	inbox            *inbox.Inbox
 	mirrors          *mirror.Mirrors
 	ledger           *repair.Ledger
-	outbox           *deliverytest.Outbox
+	deliveries       *deliverytest.Deliveries
 	beforeRead       func(context.Context) // see heldFeed
 	beforeCheck      func(context.Context)
 	beforeTombstones func(context.Context) // see heldLedger
@@ -129,10 +129,10 @@ func setup(t *testing.T) *testBundle {
 	v := &vault{}
 	b.mirrors = mirror.New(mirror.Config{Databases: databases, Ledger: &heldLedger{b.ledger, b}, ErasureKeys: v, Log: log, Now: b.clock})
 	b.erasures = &erasure.Store{Pool: b.control, Vault: v, Now: b.clock}
-	b.newOutbox(t)
+	b.newDeliveries(t)
 	client, err := jobs.New(jobs.Config{
 		Pool: b.control, Log: slog.New(slog.DiscardHandler),
-		Hooks: []rivertype.Hook{b.outbox.Hook()},
+		Hooks: []rivertype.Hook{b.deliveries.Hook()},
 		Workers: []jobs.Register{
 			apply.Register(apply.Config{Pool: b.control, Inbox: b.inbox, Databases: databases, Mirrors: b.mirrors, Log: log, Directory: directory{}}, 16),
 			repair.Register(repair.Config{
@@ -143,7 +143,7 @@ func setup(t *testing.T) *testBundle {
 				Pool: b.control, Vault: v, Mirrors: &heldErasure{b.mirrors, b}, Log: log, SettleAfter: time.Nanosecond, Now: b.clock,
 				Pause: func(time.Duration) time.Duration { return 20 * time.Millisecond },
 			}),
-			b.outbox.Register,
+			b.deliveries.Register,
 		},
 	})
 	require.NoError(t, err)

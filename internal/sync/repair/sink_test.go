@@ -121,10 +121,10 @@ func holding() (hook func(context.Context), reached <-chan struct{}, release fun
 	}, at, func() { close(on) }
 }
 
-func (b *testBundle) newOutbox(t *testing.T) {
+func (b *testBundle) newDeliveries(t *testing.T) {
 	t.Helper()
 	var err error
-	b.outbox, err = deliverytest.NewOutbox(deliverytest.Config{
+	b.deliveries, err = deliverytest.NewDeliveries(deliverytest.Config{
 		Pool: b.control, Feed: &heldFeed{b.mirrors, b},
 		Open: func(_ context.Context, id uuid.UUID) (destcache.Opened, error) {
 			return destcache.Opened{Type: id.String(), Config: destination.Config{ID: id}}, nil
@@ -156,9 +156,9 @@ func (b *testBundle) add(t *testing.T, name string, s *sink, from admin.From, ev
 		if err != nil {
 			return err
 		}
-		cursor, err := b.outbox.Admin.Cursor(t.Context(), b.projectID, from)
+		cursor, err := b.deliveries.Admin.Cursor(t.Context(), b.projectID, from)
 		require.NoError(t, err)
-		return b.outbox.Admin.Start(t.Context(), tx, id, b.projectID, cursor)
+		return b.deliveries.Admin.Start(t.Context(), tx, id, b.projectID, cursor)
 	}))
 	return id
 }

@@ -55,7 +55,7 @@ type Bundle struct {
 	noWorker bool
 }
 
-// Now is the clock of the outbox.
+// Now is the clock of the deliveries.
 func (b *Bundle) Now() time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -65,7 +65,7 @@ func (b *Bundle) Now() time.Time {
 	return b.clock
 }
 
-// SetClock sets the clock of the outbox; the zero time is the real one.
+// SetClock sets the clock of the deliveries; the zero time is the real one.
 func (b *Bundle) SetClock(at time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -147,14 +147,14 @@ func New(tb testing.TB) *Bundle {
 	})
 	tb.Cleanup(func() { require.NoError(tb, databases.Close(context.Background())) })
 	b.Mirrors = mirror.New(mirror.Config{Databases: databases})
-	b.Admin = b.NewOutbox(tb).Admin
+	b.Admin = b.NewDeliveries(tb).Admin
 	return b
 }
 
-// NewOutbox composes the road out for this project.
-func (b *Bundle) NewOutbox(tb testing.TB) *Outbox {
+// NewDeliveries composes the road out for this project.
+func (b *Bundle) NewDeliveries(tb testing.TB) *Deliveries {
 	tb.Helper()
-	o, err := NewOutbox(Config{
+	o, err := NewDeliveries(Config{
 		Pool: b.Control, Feed: feed{b.Mirrors, b}, Slice: b.Slice, MaxInFlightBytes: b.MaxInFlightBytes, Cut: b.Cut,
 		Open: func(ctx context.Context, id uuid.UUID) (destcache.Opened, error) {
 			opened := destcache.Opened{Type: id.String(), Config: destination.Config{ID: id}}
@@ -196,11 +196,11 @@ func (b *Bundle) Killed() int {
 // Work starts a worker, which ends with the test or by stop.
 func (b *Bundle) Work(tb testing.TB) (stop func()) {
 	tb.Helper()
-	return b.WorkWith(tb, b.NewOutbox(tb))
+	return b.WorkWith(tb, b.NewDeliveries(tb))
 }
 
-// WorkWith is Work with an outbox of the test.
-func (b *Bundle) WorkWith(tb testing.TB, o *Outbox) (stop func()) {
+// WorkWith is Work with deliveries of the test.
+func (b *Bundle) WorkWith(tb testing.TB, o *Deliveries) (stop func()) {
 	tb.Helper()
 	client, err := jobs.New(jobs.Config{
 		Pool: b.Control, Workers: []jobs.Register{o.Register}, Log: slog.New(slog.DiscardHandler), FetchPoll: 5 * time.Millisecond,

@@ -18,11 +18,11 @@ import (
 	"github.com/authsync/authsync/internal/destination/registry"
 )
 
-// startOutbox creates what sends changes to destinations, for the workers and, with separate connections and caches,
+// startDeliveries creates what sends changes to destinations, for the workers and, with separate connections and caches,
 // for the API.
-func (a *App) startOutbox(context.Context) (stopFunc, error) {
+func (a *App) startDeliveries(context.Context) (stopFunc, error) {
 	client := a.guard.Client(0) // each type bounds its own attempts
-	log := a.log.With(slog.String("part", "outbox"))
+	log := a.log.With(slog.String("part", "deliveries"))
 	metrics := delivery.NewMetrics(a.metrics.registry)
 	shared := func(pool *pgxpool.Pool, metrics *delivery.Metrics) (*destcache.Cache, *subscription.Filters, error) {
 		destinations, err := destcache.New(destcache.Config{

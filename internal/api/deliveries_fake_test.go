@@ -24,22 +24,22 @@ import (
 	"github.com/authsync/authsync/internal/record"
 )
 
-// fakeOutbox stands in for what delivers: it keeps states, and delivers nothing.
-type fakeOutbox struct {
+// fakeDeliveries stands in for what delivers: it keeps states, and delivers nothing.
+type fakeDeliveries struct {
 	pool *pgxpool.Pool
 
-	mu         sync.Mutex
-	err        error // of what asks the project's database
-	from       admin.From
-	resumed    int
-	health     admin.Health
-	drafted    admin.Draft
-	previewed  previewOf
-	replayed   admin.Replay
-	confirmed  admin.Confirmation
-	filter     admin.ListFilter
-	deliveries []admin.Delivery
-	attempts   []admin.Attempt // of each of them
+	mu        sync.Mutex
+	err       error // of what asks the project's database
+	from      admin.From
+	resumed   int
+	health    admin.Health
+	drafted   admin.Draft
+	previewed previewOf
+	replayed  admin.Replay
+	confirmed admin.Confirmation
+	filter    admin.ListFilter
+	stored    []admin.Delivery
+	attempts  []admin.Attempt // of each of them
 }
 
 // previewOf is what a preview was asked for.
@@ -48,29 +48,31 @@ type previewOf struct {
 	changeID int64
 }
 
-func (o *fakeOutbox) Cursor(_ context.Context, _ uuid.UUID, from admin.From) (int64, error) {
+func (o *fakeDeliveries) Cursor(_ context.Context, _ uuid.UUID, from admin.From) (int64, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.from = from
 	return 0, o.err
 }
 
-func (o *fakeOutbox) Start(context.Context, pgx.Tx, uuid.UUID, uuid.UUID, int64) error { return nil }
+func (o *fakeDeliveries) Start(context.Context, pgx.Tx, uuid.UUID, uuid.UUID, int64) error {
+	return nil
+}
 
-func (o *fakeOutbox) Pause(ctx context.Context, id uuid.UUID, by, state, reason string) error {
+func (o *fakeDeliveries) Pause(ctx context.Context, id uuid.UUID, by, state, reason string) error {
 	_, err := o.pool.Exec(ctx, `UPDATE authsync.destinations
 		SET state = $2, state_by = $3, state_reason = nullif($4, ''), state_since = now() WHERE id = $1`, id, state, by, reason)
 	return err
 }
 
-func (o *fakeOutbox) Resume(ctx context.Context, id uuid.UUID) error {
+func (o *fakeDeliveries) Resume(ctx context.Context, id uuid.UUID) error {
 	o.mu.Lock()
 	o.resumed++
 	o.mu.Unlock()
 	return o.Pause(ctx, id, project.ByPerson, project.Active, "")
 }
 
-func (o *fakeOutbox) Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]admin.Health, error) {
+func (o *fakeDeliveries) Health(ctx context.Context, projectID uuid.UUID) (map[uuid.UUID]admin.Health, error) {
 	rows, err := o.pool.Query(ctx, `SELECT id FROM authsync.destinations WHERE project_id = $1`, projectID)
 	if err != nil {
 		return nil, err
@@ -83,7 +85,7 @@ func (o *fakeOutbox) Health(ctx context.Context, projectID uuid.UUID) (map[uuid.
 	return health, err
 }
 
-func (o *fakeOutbox) Preview(_ context.Context, _, _ uuid.UUID, ref record.Ref, changeID int64) (admin.Preview, error) {
+func (o *fakeDeliveries) Preview(_ context.Context, _, _ uuid.UUID, ref record.Ref, changeID int64) (admin.Preview, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.previewed = previewOf{ref, changeID}
@@ -102,14 +104,14 @@ func (o *fakeOutbox) Preview(_ context.Context, _, _ uuid.UUID, ref record.Ref, 
 	}}}, o.err
 }
 
-func (o *fakeOutbox) PreviewDraft(ctx context.Context, projectID uuid.UUID, d admin.Draft, ref record.Ref, changeID int64) (admin.Preview, error) {
+func (o *fakeDeliveries) PreviewDraft(ctx context.Context, projectID uuid.UUID, d admin.Draft, ref record.Ref, changeID int64) (admin.Preview, error) {
 	o.mu.Lock()
 	o.drafted = d
 	o.mu.Unlock()
 	return o.Preview(ctx, projectID, uuid.Nil, ref, changeID)
 }
 
-func (o *fakeOutbox) Test(_ context.Context, _, _ uuid.UUID, eventType string) (admin.TestResult, error) {
+func (o *fakeDeliveries) Test(_ context.Context, _, _ uuid.UUID, eventType string) (admin.TestResult, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if eventType == destination.UserRestored {
@@ -119,63 +121,63 @@ func (o *fakeOutbox) Test(_ context.Context, _, _ uuid.UUID, eventType string) (
 	return admin.TestResult{MessageID: "msg_1_test_" + eventType, Requests: []destination.Request{}, Status: &status, Reason: "it answered 401", Duration: 3 * time.Millisecond}, o.err
 }
 
-func (o *fakeOutbox) Replay(_ context.Context, _, _ uuid.UUID, r admin.Replay) (admin.Replayed, error) {
+func (o *fakeDeliveries) Replay(_ context.Context, _, _ uuid.UUID, r admin.Replay) (admin.Replayed, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.replayed = r
 	return admin.Replayed{Matched: 3, Requeued: 2, DryRun: r.DryRun}, o.err
 }
 
-func (o *fakeOutbox) ListDeliveries(_ context.Context, _ uuid.UUID, f admin.ListFilter) ([]admin.Delivery, string, error) {
+func (o *fakeDeliveries) ListDeliveries(_ context.Context, _ uuid.UUID, f admin.ListFilter) ([]admin.Delivery, string, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if f.Cursor == "bad" {
 		return nil, "", fault.ErrBadCursor
 	}
 	o.filter = f
-	return o.deliveries, "next", nil
+	return o.stored, "next", nil
 }
 
-func (o *fakeOutbox) FindDelivery(_ context.Context, _ uuid.UUID, id int64) (admin.DeliveryDetail, error) {
+func (o *fakeDeliveries) FindDelivery(_ context.Context, _ uuid.UUID, id int64) (admin.DeliveryDetail, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	i := slices.IndexFunc(o.deliveries, func(d admin.Delivery) bool { return d.ID == id })
+	i := slices.IndexFunc(o.stored, func(d admin.Delivery) bool { return d.ID == id })
 	if i < 0 {
 		return admin.DeliveryDetail{}, admin.ErrNoDelivery
 	}
-	return admin.DeliveryDetail{Delivery: o.deliveries[i], AttemptLog: o.attempts}, nil
+	return admin.DeliveryDetail{Delivery: o.stored[i], AttemptLog: o.attempts}, nil
 }
 
-func (o *fakeOutbox) Retry(_ context.Context, _ uuid.UUID, id int64) error {
+func (o *fakeDeliveries) Retry(_ context.Context, _ uuid.UUID, id int64) error {
 	return o.set(id, "ready", "blocked", "it waits for an earlier one")
 }
 
-func (o *fakeOutbox) Cancel(_ context.Context, _ uuid.UUID, id int64) error {
+func (o *fakeDeliveries) Cancel(_ context.Context, _ uuid.UUID, id int64) error {
 	return o.set(id, "cancelled", "delivered", "it is finished: there is nothing to cancel")
 }
 
-func (o *fakeOutbox) Confirm(_ context.Context, _ uuid.UUID, id int64) error {
+func (o *fakeDeliveries) Confirm(_ context.Context, _ uuid.UUID, id int64) error {
 	return o.set(id, "ready", "delivered", "it is not held back")
 }
 
-func (o *fakeOutbox) ConfirmAll(_ context.Context, _ uuid.UUID, c admin.Confirmation) (admin.Confirmed, error) {
+func (o *fakeDeliveries) ConfirmAll(_ context.Context, _ uuid.UUID, c admin.Confirmation) (admin.Confirmed, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.confirmed = c
 	return admin.Confirmed{Matched: 2, Confirmed: 3, DryRun: c.DryRun}, o.err
 }
 
-func (o *fakeOutbox) set(id int64, state, not, why string) error {
+func (o *fakeDeliveries) set(id int64, state, not, why string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	i := slices.IndexFunc(o.deliveries, func(d admin.Delivery) bool { return d.ID == id })
+	i := slices.IndexFunc(o.stored, func(d admin.Delivery) bool { return d.ID == id })
 	switch {
 	case i < 0:
 		return admin.ErrNoDelivery
-	case o.deliveries[i].State == not:
+	case o.stored[i].State == not:
 		return fault.New(fault.WrongState, why)
 	}
-	o.deliveries[i].State = state
+	o.stored[i].State = state
 	return nil
 }
 

@@ -26,7 +26,7 @@ type Feed interface {
 	admin.Feed
 }
 
-// Config configures an Outbox; see the packages of the road out.
+// Config configures Deliveries; see the packages of the road out.
 type Config struct {
 	Pool             *pgxpool.Pool
 	Feed             Feed
@@ -39,8 +39,8 @@ type Config struct {
 	Pause            func(time.Duration) time.Duration
 }
 
-// Outbox is all of the road out, as package app composes it.
-type Outbox struct {
+// Deliveries is all of the road out, as package app composes it.
+type Deliveries struct {
 	Relay  *relay.Relay
 	Sender *sender.Sender
 	Admin  *admin.Admin
@@ -48,14 +48,14 @@ type Outbox struct {
 	upkeep upkeep.Config
 }
 
-// NewOutbox composes an Outbox. It starts nothing: see Register.
-func NewOutbox(c Config) (*Outbox, error) {
+// NewDeliveries composes Deliveries. It starts nothing: see Register.
+func NewDeliveries(c Config) (*Deliveries, error) {
 	destinations, err := destcache.New(destcache.Config{Pool: c.Pool, Open: c.Open, Type: c.Type, Now: c.Now})
 	filters, err2 := subscription.New(subscription.Config{New: c.NewFilter, Now: c.Now})
 	if err := errors.Join(err, err2); err != nil {
 		return nil, err
 	}
-	o := &Outbox{upkeep: upkeep.Config{Pool: c.Pool, Now: c.Now}}
+	o := &Deliveries{upkeep: upkeep.Config{Pool: c.Pool, Now: c.Now}}
 	if o.Relay, err = relay.New(relay.Config{Pool: c.Pool, Feed: c.Feed, Filters: filters, Slice: c.Slice, Now: c.Now, Pause: c.Pause}); err != nil {
 		return nil, err
 	}
@@ -71,11 +71,11 @@ func NewOutbox(c Config) (*Outbox, error) {
 }
 
 // Register adds all workers and queues to the configuration of a River client.
-func (o *Outbox) Register(workers *river.Workers, queues map[string]river.QueueConfig) {
+func (o *Deliveries) Register(workers *river.Workers, queues map[string]river.QueueConfig) {
 	o.Relay.Register(workers, queues)
 	o.Sender.Register(workers, queues)
 	upkeep.Register(o.upkeep)(workers, queues)
 }
 
 // Hook observes all jobs of the client.
-func (o *Outbox) Hook() rivertype.Hook { return o.Sender.Hook() }
+func (o *Deliveries) Hook() rivertype.Hook { return o.Sender.Hook() }
