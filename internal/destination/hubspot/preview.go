@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/authsync/authsync/internal/destination"
+	"github.com/authsync/authsync/internal/fault"
 	"github.com/authsync/authsync/internal/record"
 )
 
@@ -17,7 +18,7 @@ func (h *hubspot) Preview(ctx context.Context, m destination.Message) ([]destina
 	m.Attempt = 1
 	r := h.row(ctx, m)
 	if r.result != nil {
-		return nil, invalid("%s", r.result.Reason)
+		return nil, noPreview(r.result)
 	}
 	p := preview{h: h}
 	if m.RecordType == record.Membership {
@@ -51,6 +52,14 @@ func (h *hubspot) Preview(ctx context.Context, m destination.Message) ([]destina
 	return p.out, p.err
 }
 
+// noPreview is the error of a message of which the result is known before anything was sent.
+func noPreview(r *destination.Result) error {
+	if r.Outcome == destination.Deferred { // no worker was free for an expression
+		return fault.New(fault.Unavailable, r.Reason)
+	}
+	return invalid("%s", r.Reason)
+}
+
 // link adds the requests for a membership.
 func (p *preview) link(ctx context.Context, r *row) {
 	l := newLink(r)
@@ -68,7 +77,7 @@ func (p *preview) link(ctx context.Context, r *row) {
 	made := p.h.row(ctx, l.company())
 	switch {
 	case made.result != nil:
-		p.err = invalid("%s", made.result.Reason)
+		p.err = noPreview(made.result)
 		return
 	case companies.Missing == missingCreate:
 		p.add(companies.creation(made.full), "If there is no company: it is made of the organization as it is now.")
