@@ -88,11 +88,19 @@ func TestEnsureUser(t *testing.T) {
 		t.Parallel()
 		pool := pgtest.Project(t)
 		long := strings.Repeat("ü", 512)
-		for _, id := range []*string{nil, new(string), new(long + "x")} {
-			_, err := pool.Exec(t.Context(), `SELECT capydb_auth.ensure_user($1)`, id)
-			require.Equal(t, pgerrcode.InvalidParameterValue, pgdb.Code(err))
+		refused := []*string{nil, new(string), new(long + "x")}
+		for _, blank := range []string{" ", "\t\r\n", "\x01\x7f", "\u00a0\u3000", "\u00ad\u200b\u200d\u2060\ufeff", "\u3164\ufe0f", "\U000e0041\U000e0100"} {
+			refused = append(refused, &blank)
 		}
-		ensureUser(t, pool, long)
+		for i, id := range refused {
+			for _, ensure := range []string{"ensure_user", "ensure_organization"} {
+				_, err := pool.Exec(t.Context(), `SELECT capydb_auth.`+ensure+`($1)`, id)
+				require.Equal(t, pgerrcode.InvalidParameterValue, pgdb.Code(err), "%s of the id %d", ensure, i)
+			}
+		}
+		for _, id := range []string{long, "0", " u 1 ", "ü\u200b", "\\", "^", "用户"} {
+			ensureUser(t, pool, id)
+		}
 	})
 
 	t.Run("ManyAtOnceMakeOneRow", func(t *testing.T) {

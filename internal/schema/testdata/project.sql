@@ -3044,10 +3044,17 @@ COMMENT ON FUNCTION capydb_auth.count_call(p_epoch uuid, p_applied_to bigint, p_
 CREATE FUNCTION capydb_auth.ensure_organization(p_id text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 BEGIN
     IF p_id IS NULL OR p_id = '' THEN
         RAISE EXCEPTION 'the id of an organization is null or empty'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the provider''s id of the organization, such as org_123.';
+    END IF;
+    -- Spaces, controls and characters without a width, as the providers' decoders have it. The server's locale decides nothing here.
+    IF p_id ~ E'^[\\u0001-\\u0020\\u007f-\\u00a0\\u00ad\\u034f\\u061c\\u115f\\u1160\\u1680\\u17b4\\u17b5\\u180b-\\u180f'
+        '\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u3000\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb\\U000e0000-\\U000e0fff]*$'
+    THEN
+        RAISE EXCEPTION 'the id of an organization shows nothing: it has only spaces, or characters without a width'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the provider''s id of the organization, such as org_123.';
     END IF;
     IF octet_length(p_id) > 1024 THEN
@@ -3061,17 +3068,24 @@ BEGIN
 
     RETURN p_id;
 END;
-$$;
+$_$;
 
 COMMENT ON FUNCTION capydb_auth.ensure_organization(p_id text) IS 'Makes a placeholder for an organization whose event has not come yet; returns the id, for use in a foreign key.';
 
 CREATE FUNCTION capydb_auth.ensure_user(p_id text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 BEGIN
     IF p_id IS NULL OR p_id = '' THEN
         RAISE EXCEPTION 'the id of a user is null or empty'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the provider''s id of the user, such as auth0|123 or user_123.';
+    END IF;
+    -- Spaces, controls and characters without a width, as the providers' decoders have it. The server's locale decides nothing here.
+    IF p_id ~ E'^[\\u0001-\\u0020\\u007f-\\u00a0\\u00ad\\u034f\\u061c\\u115f\\u1160\\u1680\\u17b4\\u17b5\\u180b-\\u180f'
+        '\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u3000\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb\\U000e0000-\\U000e0fff]*$'
+    THEN
+        RAISE EXCEPTION 'the id of a user shows nothing: it has only spaces, or characters without a width'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the provider''s id of the user, such as auth0|123 or user_123.';
     END IF;
     IF octet_length(p_id) > 1024 THEN
@@ -3085,7 +3099,7 @@ BEGIN
 
     RETURN p_id;
 END;
-$$;
+$_$;
 
 COMMENT ON FUNCTION capydb_auth.ensure_user(p_id text) IS 'Makes a placeholder for a user whose event has not come yet; returns the id, for use in a foreign key.';
 
