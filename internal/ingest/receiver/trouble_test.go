@@ -67,6 +67,19 @@ func TestBodyIsTakenUpToTheLimit(t *testing.T) {
 	})
 }
 
+// A body of more events than are taken is refused whole, while its sender still listens.
+func TestABodyOfTooManyEventsIsNotStored(t *testing.T) {
+	t.Parallel()
+	b := setup(t, pgtest.Control(t))
+	list := func(n int) io.Reader { return strings.NewReader("[" + strings.Repeat("{},", n-1) + "{}]") }
+	got := send(t, b.auth0(t, list(10_001)))
+	require.Equal(t, http.StatusRequestEntityTooLarge, got.status)
+	require.Contains(t, got.detail, "10001, where at most 10000 are taken. None was taken: send fewer in a request.")
+	require.Zero(t, b.rows(t))
+	require.Equal(t, http.StatusNoContent, send(t, b.auth0(t, list(10_000))).status)
+	require.Equal(t, 1, b.rows(t))
+}
+
 // raw opens a connection and writes the head of a request that announces n bytes.
 func raw(t *testing.T, b *bundle, n int, headers ...string) net.Conn {
 	t.Helper()
