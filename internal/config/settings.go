@@ -131,7 +131,7 @@ func variables() []setting {
 			"jobs a process runs at the same time; most of them wait for their project's database", 2, 10_000,
 			func(c *Config) *int { return &c.Workers }),
 		number("AUTHSYNC_DATABASE_CONNECTIONS", "24",
-			"most connections of a process to the control database", 4, 1000,
+			"most connections of a process to the control database for its jobs; some fifteen more are for webhooks, the API, probes and alarms", 4, 1000,
 			func(c *Config) *int { return &c.DatabaseConnections }),
 		number("AUTHSYNC_PULL_CONNECTIONS", "100",
 			"integrations whose events a process with the role worker pulls at the same time, about 1 MB each at most; more take turns", 1, 10_000,

@@ -41,7 +41,9 @@ func TestStatesOfADestinationAreSaidInWords(t *testing.T) {
 			}
 		}
 		if troubled := slices.Contains([]string{"failing", "authsync", "Notice:"}, strings.Fields(state.says[0])[0]); troubled {
-			require.Contains(t, s.get(t, "/", s.all).links(one), one, "the home page leads to it")
+			home := s.get(t, "/", s.all)
+			require.Contains(t, home.links(one), one, "the home page leads to it")
+			require.Equal(t, strings.HasPrefix(state.says[0], "Notice"), strings.Contains(home.words, "Destination app has a notice."))
 		}
 		require.Equal(t, state.mayResume, len(page.forms("/resume")) == 1, state.says)
 		require.Equal(t, state.mayPause, len(page.forms("/pause")) == 1, state.says)

@@ -119,23 +119,22 @@ func problemsOf(p wire.Project, o overview) (problems []openProblem) {
 		})
 	}
 	for _, d := range o.Destinations {
-		problem := openProblem{Link: pathOfDestination(p.ID, d.Name, d.ID.String()), Why: text(d.StateReason)}
+		problem := openProblem{Link: pathOfDestination(p.ID, d.Name, d.ID.String())}
 		if d.State == "active" && d.StateReason != nil {
 			note(openProblem{
 				What: "Destination " + d.Name + " has a notice.", Why: *d.StateReason, Link: problem.Link,
 				Do: "See to it, then take the notice away.", Command: "authsync destinations resume " + p.Name + " " + d.Name,
 			})
-			problem.Why = ""
 		}
 		switch {
 		case d.State != "active" && d.StateBy == "system":
-			problem.What = "authsync has set destination " + d.Name + " to " + d.State + "."
+			problem.What, problem.Why = "authsync has set destination "+d.Name+" to "+d.State+".", text(d.StateReason)
 			problem.Do, problem.Command = "Remove the cause, then resume it.", "authsync destinations resume "+p.Name+" "+d.Name
 		case d.State == "active" && d.BreakerOpenUntil != nil:
 			problem.What = "Destination " + d.Name + " keeps failing; deliveries to it wait."
 			problem.Do, problem.Command = "See what it answers.", "authsync deliveries list "+p.Name+" --destination "+d.Name+" --state retrying"
 		case d.Failed:
-			problem.What, problem.Why = "Deliveries to destination "+d.Name+" failed.", ""
+			problem.What = "Deliveries to destination " + d.Name + " failed."
 			problem.Link = withQuery(page+"/deliveries", "destination", d.Name, "state", "failed")
 			problem.Do, problem.Command = "See why, then retry them.", "authsync deliveries list "+p.Name+" --destination "+d.Name+" --state failed"
 		default:

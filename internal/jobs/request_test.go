@@ -333,6 +333,35 @@ func TestJobsThatAWrongClockPutOffAreBroughtForward(t *testing.T) {
 	}
 }
 
+// Jobs that wait as they should are not read for that, however many there are, and whatever the statistics say.
+func TestBringingJobsForwardReadsTheFewThatAreFar(t *testing.T) {
+	t.Parallel()
+	control := pgtest.Control(t)
+	tx, err := control.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, tx.Rollback(context.WithoutCancel(t.Context()))) }()
+	_, err = tx.Exec(t.Context(), `
+		INSERT INTO authsync.river_queue (name, updated_at) VALUES ('default', now());
+		INSERT INTO authsync.river_job (kind, state, max_attempts, args, queue, scheduled_at)
+		SELECT 'try', 'scheduled'::authsync.river_job_state, 25, '{}'::jsonb, 'default', now() + n * interval '1 second' FROM generate_series(1, 5000) AS n
+		UNION ALL
+		SELECT 'try', 'scheduled', 25, '{}', 'default', now() + interval '1 day' FROM generate_series(1, 3)`)
+	require.NoError(t, err)
+	for call, args := range map[string][]any{
+		`SELECT authsync.bring_forward_jobs($1, now())`: {jobs.LongestPause},
+		`SELECT authsync.rescue_requests(now())`:        nil,
+	} {
+		rows, entries := pgtest.RowsRead(t, tx, "authsync"), pgtest.EntriesRead(t, tx, "authsync")
+		_, err := tx.Exec(t.Context(), call, args...)
+		require.NoError(t, err)
+		require.Less(t, pgtest.RowsRead(t, tx, "authsync")-rows, int64(50), call)
+		require.Less(t, pgtest.EntriesRead(t, tx, "authsync")-entries, int64(50), call)
+	}
+	var far int
+	require.NoError(t, tx.QueryRow(t.Context(), `SELECT count(*) FROM authsync.river_job WHERE scheduled_at > now() + interval '12 hours'`).Scan(&far))
+	require.Zero(t, far)
+}
+
 func TestASubjectThatHasLongBeenIdleIsForgotten(t *testing.T) {
 	t.Parallel()
 	control := pgtest.Control(t)

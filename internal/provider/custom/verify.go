@@ -277,11 +277,8 @@ func (v verifier) ValidBody(body []byte) error {
 		}
 		body = claims
 	}
-	if err := payload.CheckBody(body); err != nil || !v.listsEvents {
-		return err
-	}
-	doc, err := payload.Parse(body)
-	if err != nil || !doc.IsArray() {
+	doc, err := payload.ParseBody(body)
+	if err != nil || !v.listsEvents || !doc.IsArray() {
 		return err
 	}
 	return payload.CheckCount(doc.Len(), maxEvents)

@@ -50,14 +50,17 @@ func WithoutBOM(doc []byte) []byte { return bytes.TrimPrefix(doc, []byte("\xef\x
 // CheckBody returns an error, which can be shown to the sender, if a body can hold no event: it is
 // not JSON, or neither an object nor an array.
 func CheckBody(body []byte) error {
+	_, err := ParseBody(body)
+	return err
+}
+
+// ParseBody parses a body, with the errors of CheckBody.
+func ParseBody(body []byte) (Value, error) {
 	doc, err := Parse(body)
-	if err != nil {
-		return err
+	if err == nil && !doc.IsObject() && !doc.IsArray() {
+		err = fmt.Errorf("the body is %s: it must be a JSON object", doc.Kind())
 	}
-	if !doc.IsObject() && !doc.IsArray() {
-		return fmt.Errorf("the body is %s: it must be a JSON object", doc.Kind())
-	}
-	return nil
+	return doc, err
 }
 
 // CheckCount returns a wrapped provider.ErrTooManyEvents if a body holds more events than a provider takes in one.

@@ -216,7 +216,7 @@ BEGIN
                 LIMIT 1000
             ) AS far
         ))
-      AND j.state IN ('scheduled', 'retryable');
+      AND j.state::text IN ('scheduled', 'retryable'); -- no index has it as text: a plan by it would read all that wait
     GET DIAGNOSTICS v_forward = ROW_COUNT;
     RETURN v_forward;
 END;
@@ -2491,7 +2491,7 @@ BEGIN
                   LIMIT 1
               )
         ))
-      AND j.state IN ('scheduled', 'retryable');
+      AND j.state::text IN ('scheduled', 'retryable'); -- no index has it as text: a plan by it would read all that wait
 
     RETURN v_made;
 END;

@@ -3050,7 +3050,7 @@ BEGIN
         RAISE EXCEPTION 'the id of an organization is null or empty'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the provider''s id of the organization, such as org_123.';
     END IF;
-    -- Spaces, controls and characters without a width, as the providers' decoders have it. The server's locale decides nothing here.
+    -- Spaces, controls and characters without a width; the providers' decoders refuse all of them. The locale decides nothing here.
     IF p_id ~ E'^[\\u0001-\\u0020\\u007f-\\u00a0\\u00ad\\u034f\\u061c\\u115f\\u1160\\u1680\\u17b4\\u17b5\\u180b-\\u180f'
         '\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u3000\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb\\U000e0000-\\U000e0fff]*$'
     THEN
@@ -3081,7 +3081,7 @@ BEGIN
         RAISE EXCEPTION 'the id of a user is null or empty'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the provider''s id of the user, such as auth0|123 or user_123.';
     END IF;
-    -- Spaces, controls and characters without a width, as the providers' decoders have it. The server's locale decides nothing here.
+    -- Spaces, controls and characters without a width; the providers' decoders refuse all of them. The locale decides nothing here.
     IF p_id ~ E'^[\\u0001-\\u0020\\u007f-\\u00a0\\u00ad\\u034f\\u061c\\u115f\\u1160\\u1680\\u17b4\\u17b5\\u180b-\\u180f'
         '\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u3000\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb\\U000e0000-\\U000e0fff]*$'
     THEN

@@ -41,9 +41,7 @@ func TestNothingAcknowledgedIsLostOrAppliedTwice(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	ctx := t.Context()
 
-	database, err := localpg.Start(ctx, localpg.Config{Throwaway: true, TCP: true})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, database.Stop(context.WithoutCancel(ctx))) })
+	database := startDatabase(t)
 	b := prepare(t, database)
 
 	b.server.start(t)
@@ -119,6 +117,26 @@ type bundle struct {
 	load    *load
 	control *pgxpool.Pool
 	project *pgxpool.Pool
+}
+
+// startDatabase starts the server that a test kills.
+func startDatabase(t *testing.T) *localpg.Server {
+	t.Helper()
+	database, err := localpg.Start(t.Context(), localpg.Config{Throwaway: true, TCP: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, database.Stop(context.WithoutCancel(t.Context()))) })
+	return database
+}
+
+// startTwo starts two servers on the same databases; the first is the bundle's.
+func (b *bundle) startTwo(t *testing.T) []*server {
+	t.Helper()
+	servers := []*server{b.server, {env: b.server.env}}
+	for _, s := range servers {
+		s.start(t)
+		t.Cleanup(func() { s.kill(t) })
+	}
+	return servers
 }
 
 func prepare(t *testing.T, database *localpg.Server) *bundle {

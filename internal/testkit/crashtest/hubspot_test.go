@@ -1,7 +1,6 @@
 package crashtest
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -12,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/authsync/authsync/internal/client"
-	"github.com/authsync/authsync/internal/localpg"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/testkit/hubspottest"
 )
@@ -33,16 +31,9 @@ func TestContactsFollowUsersThroughFaultsAndCrashes(t *testing.T) {
 	t.Parallel()
 	seed := chooseSeed(t)
 	random := rand.New(rand.NewPCG(seed, 1))
-	ctx := t.Context()
-	database, err := localpg.Start(ctx, localpg.Config{Throwaway: true, TCP: true})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, database.Stop(context.WithoutCancel(ctx))) })
+	database := startDatabase(t)
 	b := prepare(t, database)
-	servers := []*server{b.server, {env: b.server.env}}
-	for _, s := range servers {
-		s.start(t)
-		t.Cleanup(func() { s.kill(t) })
-	}
+	servers := b.startTwo(t)
 	portal := hubspottest.New(hubspottest.Config{
 		Properties: map[string]hubspottest.Property{userID: {Unique: true}, "user_status": {}},
 		Limits:     hubspottest.Limits{Window: crmLimit, Daily: crmDaily, RetryAfter: true},

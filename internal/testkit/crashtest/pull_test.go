@@ -16,7 +16,6 @@ import (
 
 	"github.com/authsync/authsync/internal/client"
 	"github.com/authsync/authsync/internal/demoprovider"
-	"github.com/authsync/authsync/internal/localpg"
 	"github.com/authsync/authsync/internal/provider"
 	"github.com/authsync/authsync/internal/provider/auth0"
 	"github.com/authsync/authsync/internal/testkit/waittest"
@@ -35,9 +34,7 @@ func TestPulledEventsAreNeitherLostNorAppliedTwice(t *testing.T) {
 	seed := chooseSeed(t)
 	random := rand.New(rand.NewPCG(seed, 1))
 	ctx := t.Context()
-	database, err := localpg.Start(ctx, localpg.Config{Throwaway: true, TCP: true})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, database.Stop(context.WithoutCancel(ctx))) })
+	database := startDatabase(t)
 	b := prepare(t, database)
 
 	tenant := demoprovider.NewAuth0(demoprovider.NewAccount(0), time.Now)
@@ -48,11 +45,7 @@ func TestPulledEventsAreNeitherLostNorAppliedTwice(t *testing.T) {
 	t.Cleanup(tenant.Events.End)
 	b.pullFrom(t, tenant.At(api.URL))
 
-	servers := []*server{b.server, {env: b.server.env}}
-	for _, s := range servers {
-		s.start(t)
-		t.Cleanup(func() { s.kill(t) })
-	}
+	servers := b.startTwo(t)
 	happening, stop := context.WithCancel(ctx)
 	var load pullLoad
 	var ended sync.WaitGroup

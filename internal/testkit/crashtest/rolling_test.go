@@ -15,7 +15,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/authsync/authsync/internal/localpg"
 	"github.com/authsync/authsync/internal/testkit/waittest"
 )
 
@@ -119,9 +118,7 @@ func TestRollingUpgrade(t *testing.T) {
 	files["migrations/control/000901_drop_nothing.down.sql"] = "-- Nothing.\nSELECT 1;\n"
 	breaking := build(t, "breaking", files)
 
-	database, err := localpg.Start(ctx, localpg.Config{Throwaway: true, TCP: true})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, database.Stop(context.WithoutCancel(ctx))) })
+	database := startDatabase(t)
 	b := prepare(t, database)
 	old := b.server
 	old.start(t)

@@ -36,17 +36,11 @@ func TestTablesArePulledWhileServersDie(t *testing.T) {
 	seed := chooseSeed(t)
 	random := rand.New(rand.NewPCG(seed, 3))
 	ctx := t.Context()
-	database, err := localpg.Start(ctx, localpg.Config{Throwaway: true, TCP: true})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, database.Stop(context.WithoutCancel(ctx))) })
+	database := startDatabase(t)
 	b := prepare(t, database)
 	load := b.fillTables(t, database)
 
-	servers := []*server{b.server, {env: b.server.env}}
-	for _, s := range servers {
-		s.start(t)
-		t.Cleanup(func() { s.kill(t) })
-	}
+	servers := b.startTwo(t)
 	const connected = `
 		SELECT count(*) FROM authsync.pull_health AS h
 		WHERE h.state = 'connected' AND NOT EXISTS (SELECT FROM authsync.sync_runs AS r WHERE r.finished_at IS NULL)`

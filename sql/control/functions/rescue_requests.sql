@@ -57,7 +57,7 @@ BEGIN
                   LIMIT 1
               )
         ))
-      AND j.state IN ('scheduled', 'retryable');
+      AND j.state::text IN ('scheduled', 'retryable'); -- no index has it as text: a plan by it would read all that wait
 
     RETURN v_made;
 END;
